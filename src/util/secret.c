@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Passwords in wiped, undumpable memory. Any thread. */
+
+#include "secret.h"
+#include "error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct DlSecret {
+        gint n_ref;
+        size_t mapped; /* bytes of the mapping that starts with this struct */
+        size_t size;
+        char bytes[];
+};
+
+DlSecret *dl_secret_new(const void *bytes, size_t size, GError **error)
+{
+        if (size == 0 || size > DL_SECRET_MAX || memchr(bytes, 0, size)) {
+                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                            "A secret must have 1 to %d bytes, none of them NUL", DL_SECRET_MAX);
+                return NULL;
+        }
+
+        size_t mapped = sizeof(DlSecret) + size + 1;
+        DlSecret *s = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                           0);
+        if (s == MAP_FAILED) {
+                g_set_error(error, DL_ERROR, DL_ERROR_FAILED, "No memory for a secret");
+                return NULL;
+        }
+        (void)madvise(s, mapped, MADV_DONTDUMP);
+        (void)madvise(s, mapped, MADV_WIPEONFORK);
+        (void)mlock(s, mapped); /* best effort: RLIMIT_MEMLOCK may be small */
+
+        s->n_ref = 1;
+        s->mapped = mapped;
+        s->size = size;
+        memcpy(s->bytes, bytes, size);
+        s->bytes[size] = 0;
+        return s;
+}
+
+/*
+ * One read that cannot wait, whatever the sender of the descriptor does meanwhile with its own
+ * copy: RWF_NOWAIT is per call, unlike O_NONBLOCK, which the sender could clear again. Files that
+ * do not know RWF_NOWAIT are read plainly only if they live in memory (a memfd has seals).
+ */
+static ssize_t read_nowait(int fd, char *buffer, size_t size)
+{
+        struct iovec v = {.iov_base = buffer, .iov_len = size};
+        ssize_t n = preadv2(fd, &v, 1, -1, RWF_NOWAIT);
+
+        if (n < 0 && errno == EOPNOTSUPP && fcntl(fd, F_GET_SEALS) >= 0)
+                n = read(fd, buffer, size);
+        return n < 0 ? -errno : n;
+}
+
+/* How many bytes the descriptor had to its end, at most size; negative errno. */
+static ssize_t read_to_end(int fd, char *buffer, size_t size)
+{
+        size_t n = 0;
+
+        while (n < size) {
+                ssize_t k = read_nowait(fd, buffer + n, size - n);
+
+                if (k == -EINTR)
+                        continue;
+                if (k < 0)
+                        return k;
+                if (k == 0)
+                        break;
+                n += (size_t)k;
+        }
+        return (ssize_t)n;
+}
+
+DlSecret *dl_secret_read(int fd, GError **error)
+{
+        char buffer[DL_SECRET_MAX + 2]; /* one for a newline, one to notice what is too long */
+        struct stat st;
+        DlSecret *secret = NULL;
+
+        if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))) {
+                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                            "A secret is passed as a memfd, the reading end of a pipe, or a file");
+                return NULL;
+        }
+        ssize_t n = read_to_end(fd, buffer, sizeof buffer);
+        if (n == -EAGAIN)
+                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                            "The secret must be written, and the pipe closed, before the call");
+        else if (n < 0)
+                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS, "Reading the secret failed: %s",
+                            g_strerror((int)-n));
+        else {
+                if (n > 0 && buffer[n - 1] == '\n')
+                        n--;
+                secret = dl_secret_new(buffer, (size_t)n, error);
+        }
+        explicit_bzero(buffer, sizeof buffer);
+        return secret;
+}
+
+DlSecret *dl_secret_ref(DlSecret *secret)
+{
+        if (secret)
+                g_atomic_int_inc(&secret->n_ref);
+        return secret;
+}
+
+void dl_secret_unref(DlSecret *secret)
+{
+        if (!secret || !g_atomic_int_dec_and_test(&secret->n_ref))
+                return;
+        explicit_bzero(secret->bytes, secret->size);
+        munmap(secret, secret->mapped);
+}
+
+const char *dl_secret_peek(const DlSecret *secret)
+{
+        return secret->bytes;
+}
+
+size_t dl_secret_size(const DlSecret *secret)
+{
+        return secret->size;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * libvirt domain XML: bytes in, structs out, and back. Pure: no I/O, no network, no entities,
+ * bounded size (untrusted input: another client may have written the domain). Any thread.
+ */
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define DL_METADATA_URI "http://ovirt.org/directlun/1"
+#define DL_METADATA_KEY "directlun" /* the prefix that libvirt is told to use */
+
+/* The address of a device, as libvirt's <address> and as oVirt's dictionary: keys and values are
+ * their attributes ("type" → "pci", "domain" → "0x0000" …). NULL: none. Owned by its struct. */
+typedef GHashTable DlAddress; /* char* → char* */
+
+/* One <disk> of a domain. Strings are NULL when the XML does not have them. */
+typedef struct DlDomainDisk {
+        char *alias;      /* <alias name>; user aliases begin with "ua-" */
+        char *device;     /* "disk", "lun", "cdrom", "floppy" */
+        char *type;       /* "network", "block", "file" … */
+        char *bus;        /* "virtio", "scsi", "sata", "ide", "usb" … */
+        char *target_dev; /* "vda" */
+        char *serial;
+        char *source;       /* network: "iqn/N" as written; block: dev; file: file */
+        char *protocol;     /* network: "iscsi" … */
+        char *host_name;    /* network: of the first <host> */
+        uint16_t host_port; /* 0: not given */
+        bool shareable, readonly;
+        unsigned boot_order; /* 0: none */
+        DlAddress *address;
+} DlDomainDisk;
+
+/* One of our attachments, as written in the domain's <metadata>. Nothing here is secret. */
+typedef struct DlDomainAttachment {
+        char *id;    /* attachment */
+        char *vdisk; /* UUID */
+        char *guid;
+        char *iface;  /* "virtio", "scsi", "sata", "ide" */
+        char *device; /* "disk", "lun" */
+        char *iqn;    /* the target that it was last proven on */
+        uint64_t lun;
+        int index; /* among the disks of its iface */
+        unsigned boot_order;
+        bool propagate_errors, shared, optional, readonly;
+        char *data_path;    /* "qemu", "block", "auto": as asked for */
+        char *serial;       /* what the guest sees */
+        DlAddress *address; /* as asked for, or as first given by libvirt */
+} DlDomainAttachment;
+
+typedef struct DlDomain {
+        char *uuid;
+        char *name;
+        char *machine;          /* "pc-q35-7.2" */
+        bool os_boot;           /* has <os><boot dev=…/>: no per-device boot order is possible */
+        bool metadata_broken;   /* our element is there but cannot be understood */
+        GPtrArray *disks;       /* DlDomainDisk */
+        GPtrArray *attachments; /* DlDomainAttachment */
+        unsigned n_pcie_root_ports, n_scsi_controllers; /* virtio-scsi */
+        GArray *boot_orders; /* unsigned: every per-device <boot order>, disks and others */
+} DlDomain;
+
+/* NULL with LibvirtError if it is not domain XML or is larger than 16 MiB. */
+DlDomain *dl_domain_parse(const char *xml, GError **error);
+void dl_domain_free(DlDomain *domain);
+void dl_domain_disk_free(DlDomainDisk *disk);
+void dl_domain_attachment_free(DlDomainAttachment *attachment);
+DlDomainAttachment *dl_domain_attachment_copy(const DlDomainAttachment *attachment);
+
+/* What it takes to write a <disk>. Everything is borrowed. */
+typedef struct DlDiskSpec {
+        const char *alias;  /* "ua-…" */
+        const char *device; /* "disk", "lun" */
+        const char *bus;    /* "virtio", "scsi", "sata", "ide" */
+        const char *target_dev;
+        const char *serial; /* NULL for device lun */
+        const char *iqn;    /* source: network iscsi */
+        uint64_t lun;
+        const char *host_name; /* portal: IPv6 without brackets */
+        uint16_t host_port;
+        const char *initiator_name;
+        const char *chap_user;   /* NULL: none */
+        const char *secret_uuid; /* of the libvirt secret of chap_user */
+        unsigned boot_order;     /* 0: none */
+        bool propagate_errors;   /* error_policy and rerror_policy: report, else stop */
+        bool shareable, readonly, discard;
+        const DlAddress *address; /* NULL: libvirt chooses */
+} DlDiskSpec;
+
+char *dl_disk_spec_to_xml(const DlDiskSpec *spec);
+
+/* The <directlun:attachments> element for virDomainSetMetadata; NULL for an empty list. */
+char *dl_metadata_to_xml(DlDomainAttachment *const *attachments, size_t n_attachments);
+
+/* "vda", "vdz", "vdaa", "sdb", "hda" … for the n-th (from 0) disk of a bus. */
+char *dl_target_dev(const char *bus, unsigned n);
+
+/* The first free target dev of a bus in any of the given domains (the live and the inactive one;
+ * NULLs are skipped), counting from hint (-1: 0). */
+char *dl_target_dev_free(const char *bus, int hint, const DlDomain *live, const DlDomain *inactive);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DlDomain, dl_domain_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DlDomainDisk, dl_domain_disk_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DlDomainAttachment, dl_domain_attachment_free)

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * libvirt, without ever blocking the loop: calls run on the worker pool, one at a time for each
+ * domain; events come from libvirt's own event loop on a thread of its own and are queued here. The
+ * connection is made on start and made again, with growing pauses, whenever libvirtd goes away.
+ *
+ * Callbacks run on the loop thread, never from within the call, and not after a cancel. Results are
+ * borrowed for the callback's duration. All functions: loop thread only.
+ */
+
+#include "loop/workers.h"
+
+#include <stdbool.h>
+
+typedef struct DlVirt DlVirt;
+typedef struct DlVirtCall DlVirtCall;
+
+typedef enum DlVirtState {
+        DL_VIRT_SHUTOFF,
+        DL_VIRT_RUNNING,
+        DL_VIRT_PAUSED,
+        DL_VIRT_SHUTDOWN, /* being shut down */
+        DL_VIRT_CRASHED,
+        DL_VIRT_SUSPENDED, /* by the guest's power management */
+        _DL_VIRT_STATE_MAX,
+} DlVirtState;
+
+/* "shutoff", "running", "paused", "shutdown", "crashed", "suspended" */
+const char *dl_virt_state_name(DlVirtState state);
+bool dl_virt_state_is_active(DlVirtState state); /* has a QEMU process */
+
+/* A domain as it was when asked: both XMLs are read under one look-up. */
+typedef struct DlVirtDomain {
+        char *uuid;
+        char *name;
+        DlVirtState state;
+        bool persistent;
+        char *live_xml;     /* NULL if not active */
+        char *inactive_xml; /* NULL if not persistent */
+} DlVirtDomain;
+
+typedef struct DlVirtEvents {
+        /* The connection is up (first, and after each reconnection: look at every domain again), or
+         * was lost. */
+        void (*connected)(void *userdata);
+        void (*disconnected)(void *userdata);
+        /* Something about this domain changed: defined, undefined, started, stopped, paused,
+         * resumed, metadata, device added or removed by anybody. Look at it again. */
+        void (*domain_changed)(const char *uuid, void *userdata);
+        /* The guest released, or refused to release, the device of this alias. */
+        void (*device_removed)(const char *uuid, const char *alias, void *userdata);
+        void (*device_removal_failed)(const char *uuid, const char *alias, void *userdata);
+        /* A disk had an I/O error; action: "none", "pause", "report". */
+        void (*io_error)(const char *uuid, const char *alias, const char *action, void *userdata);
+} DlVirtEvents;
+
+/* Starts connecting to the URI ("qemu:///system") in the background. Negative errno. */
+int dl_virt_new(sd_event *event, DlWorkers *workers, const char *uri, const DlVirtEvents *events,
+                void *userdata, DlVirt **ret);
+void dl_virt_free(DlVirt *virt); /* takes NULL */
+
+bool dl_virt_is_connected(const DlVirt *virt);
+
+/*
+ * Every call ends in its callback with error NULL or one of: VmNotFound, VmNotRunning, VmRunning,
+ * EngineUnavailable-like loss of the connection and all other failures as LibvirtError with
+ * libvirt's code and message in it, TimedOut when timeout_usec passed. After TimedOut or a cancel
+ * the RPC may still take effect later; whoever needs to know looks at the domain again
+ * (domain_changed is sent when such a call ends late).
+ */
+typedef void (*DlVirtDone)(const GError *error, void *userdata);
+typedef void (*DlVirtGotDomain)(const DlVirtDomain *domain, const GError *error, void *userdata);
+typedef void (*DlVirtListed)(DlVirtDomain *const *domains, size_t n_domains, const GError *error,
+                             void *userdata);
+
+typedef enum DlVirtAffect {
+        DL_VIRT_LIVE = 1 << 0,
+        DL_VIRT_CONFIG = 1 << 1,
+} DlVirtAffect;
+
+#define DL_VIRT_TIMEOUT_USEC (30 * G_USEC_PER_SEC) /* for calls that do not wait for a guest */
+
+DlVirtCall *dl_virt_list_domains(DlVirt *virt, DlVirtListed done, void *userdata);
+DlVirtCall *dl_virt_get_domain(DlVirt *virt, const char *uuid, DlVirtGotDomain done,
+                               void *userdata);
+
+DlVirtCall *dl_virt_start(DlVirt *virt, const char *uuid, uint64_t timeout_usec, DlVirtDone done,
+                          void *userdata);
+/* Asks the guest to shut down (ACPI); success is a request only. */
+DlVirtCall *dl_virt_shutdown(DlVirt *virt, const char *uuid, DlVirtDone done, void *userdata);
+/* Powers off: SIGTERM first, so that QEMU can flush, then SIGKILL (VIR_DOMAIN_DESTROY_GRACEFUL,
+ * then plain). Success: it is off. */
+DlVirtCall *dl_virt_destroy(DlVirt *virt, const char *uuid, DlVirtDone done, void *userdata);
+
+DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xml,
+                                  DlVirtAffect affect, uint64_t timeout_usec, DlVirtDone done,
+                                  void *userdata);
+/* Live: a request, whatever it says; only device_removed is the truth. */
+DlVirtCall *dl_virt_detach_device(DlVirt *virt, const char *uuid, const char *alias,
+                                  DlVirtAffect affect, uint64_t timeout_usec, DlVirtDone done,
+                                  void *userdata);
+/* xml NULL removes our element. Both when active and persistent: DL_VIRT_LIVE | DL_VIRT_CONFIG. */
+DlVirtCall *dl_virt_set_metadata(DlVirt *virt, const char *uuid, const char *xml,
+                                 DlVirtAffect affect, DlVirtDone done, void *userdata);
+
+/* Defines (or redefines) an ephemeral, private iSCSI secret and sets its value. usage: the
+ * <target> of its <usage>. The value is copied into memory that is wiped. */
+struct DlSecret;
+DlVirtCall *dl_virt_set_secret(DlVirt *virt, const char *secret_uuid, const char *usage,
+                               struct DlSecret *value, DlVirtDone done, void *userdata);
+DlVirtCall *dl_virt_forget_secret(DlVirt *virt, const char *secret_uuid, DlVirtDone done,
+                                  void *userdata);
+
+void dl_virt_cancel(DlVirtCall *call); /* no callback after this; takes NULL */
