@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What clients can ask for. Every function starts a job and returns it (borrowed; it lives until
+ * its linger time is over), or returns NULL and sets error if the request is refused at once (bad
+ * arguments, limits): then done is not called. Otherwise done is called exactly once, from the loop
+ * and never from within the call, with error NULL or one of DL_ERROR; all signals that belong to
+ * the result have been delivered before. Arguments are borrowed for the call. Loop thread only.
+ */
+
+#include "core/core.h"
+#include "core/host.h"
+#include "core/job.h"
+#include "core/lun.h"
+#include "core/target.h"
+#include "core/vdisk.h"
+#include "core/vm.h"
+
+typedef void (*DlJobDone)(DlJob *job, const GError *error, void *userdata);
+
+/* Who asks, and what every method takes. */
+typedef struct DlRequest {
+        uint32_t uid;
+        const char *job_token; /* NULL: none */
+        uint64_t timeout_usec; /* 0: the default of the operation */
+        bool force;
+        DlJobDone done;
+        void *userdata;
+} DlRequest;
+
+typedef struct DlChap {
+        const char *user; /* NULL: none */
+        DlSecret *secret;
+        const char *target_user; /* NULL: one-way */
+        DlSecret *target_secret;
+} DlChap;
+
+typedef struct DlPortalArg {
+        const char *address;
+        uint16_t port;
+        uint16_t tpgt;
+} DlPortalArg;
+
+/* result_objects: the targets that were named, new ones and known ones. Credentials, if given, are
+ * kept for the targets found. Actions: discover. */
+DlJob *dl_flow_discover(DlCore *core, const DlRequest *request, const char *address, uint16_t port,
+                        const DlChap *chap, GError **error);
+
+/* A target without discovery. result_objects: it. Action: discover. */
+DlJob *dl_flow_add_target(DlCore *core, const DlRequest *request, const char *iqn,
+                          const DlPortalArg *portals, size_t n_portals, GError **error);
+
+/* Proves the target on its portals and keeps it: until Unmanage if pin, else until its first user
+ * is gone or nobody came in time. With guids (NULL-terminated, may be NULL) it succeeds only if
+ * each is there and usable: LunNotVisible else. Action: connect. */
+DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const char *const *guids,
+                       bool pin, GError **error);
+
+/* Lets go. InUse while a running VM uses it, unless force. Action: unmanage. */
+DlJob *dl_flow_unmanage(DlTarget *target, const DlRequest *request, GError **error);
+
+/* Looks at all LUNs again, without keeping the target. result_objects: its LUNs. Action: connect.
+ */
+DlJob *dl_flow_rescan(DlTarget *target, const DlRequest *request, GError **error);
+
+/* chap->user "" or NULL removes them. Action: manage-credentials. */
+DlJob *dl_flow_set_credentials(DlTarget *target, const DlRequest *request, const DlChap *chap,
+                               GError **error);
+
+/* Removes a target that nobody uses, with its credentials and what only it showed. InUse if an
+ * attachment needs it. Action: unmanage. */
+DlJob *dl_flow_forget(DlTarget *target, const DlRequest *request, GError **error);
+
+/* result_objects: the LUNs, all or the given ones (an unknown GUID is LunNotFound), of one storage
+ * type (NULL or "": any), looked at again if refresh. Action: none; discover with refresh. */
+DlJob *dl_flow_device_list(DlCore *core, const DlRequest *request, const char *const *guids,
+                           const char *storage_type, bool refresh, GError **error);
+
+/* Action: connect. result_objects: the LUN. */
+DlJob *dl_flow_lun_refresh(DlLun *lun, const DlRequest *request, GError **error);
+
+/* result_objects: the vDisk; result_created: it is new. alias, description: NULL for the default.
+ * Action: manage-vdisk. */
+DlJob *dl_flow_create_vdisk(DlCore *core, const DlRequest *request, const char *guid,
+                            const char *alias, const char *description, GError **error);
+
+/* NULL leaves as it is. Action: manage-vdisk. */
+DlJob *dl_flow_vdisk_update(DlVDisk *vdisk, const DlRequest *request, const char *alias,
+                            const char *description, GError **error);
+
+/* InUse while it has attachments. The data stay. Action: manage-vdisk. */
+DlJob *dl_flow_vdisk_delete(DlVDisk *vdisk, const DlRequest *request, GError **error);
+
+/* oVirt's device dictionary. Exactly one of guid, vdisk and inline_lun. */
+typedef struct DlDeviceSpec {
+        const char *guid;
+        const char *vdisk; /* id */
+        struct {
+                const char *address;
+                uint16_t port;
+                const char *iqn;
+                const char *guid;
+                DlChap chap;
+        } inline_lun; /* none if iqn is NULL */
+
+        const char *type;         /* NULL or "disk" */
+        const char *device;       /* NULL: "disk" */
+        const char *iface;        /* NULL: "virtio" */
+        const char *format;       /* NULL or "raw" */
+        int index;                /* -1: the first free */
+        const DlAddress *address; /* NULL: libvirt chooses */
+        unsigned boot_order;      /* 0: none */
+        bool propagate_errors, shared, optional, readonly;
+        int plug;                        /* -1: if the VM runs */
+        const char *data_path;           /* NULL: "auto" */
+        const char *alias, *description; /* of the vDisk, if it is made by this; NULL: default */
+} DlDeviceSpec;
+
+/* result_objects: the attachment. Actions: attach, and hot-plug if it plugs. */
+DlJob *dl_flow_attach_disk(DlVm *vm, const DlRequest *request, const DlDeviceSpec *device,
+                           GError **error);
+
+/* Action: hot-plug. Repeating is no error. */
+DlJob *dl_flow_plug(DlAttachment *attachment, const DlRequest *request, GError **error);
+DlJob *dl_flow_unplug(DlAttachment *attachment, const DlRequest *request, GError **error);
+
+/* Action: attach. */
+DlJob *dl_flow_detach(DlAttachment *attachment, const DlRequest *request, GError **error);
+
+/* hosts: NULL-terminated, by preference; empty: any. result_string: the host. Action: run-vm. */
+DlJob *dl_flow_run(DlVm *vm, const DlRequest *request, const char *const *hosts, GError **error);
+DlJob *dl_flow_restart(DlVm *vm, const DlRequest *request, const char *const *hosts,
+                       GError **error);
+
+/* Powers off; graceful: asks the guest and waits. Then its connections are released. Repeating is
+ * no error. Action: run-vm. */
+DlJob *dl_flow_stop(DlVm *vm, const DlRequest *request, bool graceful, GError **error);
+
+/* Action: migrate. */
+DlJob *dl_flow_migrate(DlVm *vm, const DlRequest *request, const char *destination, GError **error);
