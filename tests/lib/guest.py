@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A guest for the lab: Debian's cloud kernel and a busybox initramfs with a shell on its serial line.
+
+image() makes the kernel and the initramfs once and keeps them under /var/cache/directlun-tests (the
+kernel is a package that is only unpacked, never installed). Guest talks to a running one.
+"""
+
+import base64
+import fcntl
+import glob
+import hashlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+CACHE = '/var/cache/directlun-tests'
+MODULES = ('virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'ata_piix')
+
+# One line in is "ID BASE64-OF-A-SCRIPT"; the answer is "@ID STATUS BASE64-OF-ITS-OUTPUT@".
+INIT = r'''#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
+echo 1 >/proc/sys/kernel/printk
+for m in /modules/*; do insmod $m; done
+stty -F /dev/ttyS0 raw -echo
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+while :; do
+        while read -r id script; do
+                echo "$script" | base64 -d >/script
+                sh /script </dev/null >/output 2>&1
+                echo "@$id $? $(base64 /output | tr -d '\n')@"
+        done
+        sleep 1
+done
+'''
+
+
+def _module_order(tree, version):
+    """The modules' files, dependencies first."""
+    base = '%s/lib/modules/%s' % (tree, version)
+    needs = {}
+    with open(base + '/modules.dep') as f:
+        for line in f:
+            name, _, dependencies = line.strip().partition(':')
+            needs[name] = dependencies.split()
+    order = []
+    for module in MODULES:
+        wanted = [n for n in needs if os.path.basename(n) == module + '.ko']
+        for name in wanted:
+            for path in reversed(needs[name]):
+                order.append(path)
+            order.append(name)
+    return [base + '/' + path for path in dict.fromkeys(order)]
+
+
+def _build(directory):
+    """Puts vmlinuz and initrd.gz into a directory."""
+    policy = subprocess.run(['apt-cache', 'depends', '--important', 'linux-image-cloud-amd64'],
+                            check=True, capture_output=True, text=True).stdout
+    package = re.search(r'Depends: (linux-image-\S+-cloud-amd64)', policy).group(1)
+    with tempfile.TemporaryDirectory(prefix='directlun-guest.') as work:
+        subprocess.run(['apt-get', '-q', '-o', 'APT::Sandbox::User=root', 'download', package],
+                       check=True, cwd=work, stdout=subprocess.DEVNULL)
+        deb = glob.glob(work + '/*.deb')[0]
+        tree = work + '/kernel'
+        subprocess.run(['dpkg-deb', '-x', deb, tree], check=True)
+        version = os.listdir(tree + '/lib/modules')[0]
+        subprocess.run(['depmod', '-b', tree, version], check=True)
+        root = work + '/root'
+        for name in ('bin', 'dev', 'proc', 'sys', 'tmp', 'modules'):
+            os.makedirs(root + '/' + name)
+        shutil.copy('/bin/busybox', root + '/bin/busybox')
+        for n, path in enumerate(_module_order(tree, version)):
+            shutil.copy(path, '%s/modules/%02d-%s' % (root, n, os.path.basename(path)))
+        with open(root + '/init', 'w') as f:
+            f.write(INIT)
+        os.chmod(root + '/init', 0o755)
+        subprocess.run('find . | cpio -o -H newc --quiet | gzip -1 > ../initrd.gz', shell=True,
+                       check=True, cwd=root)
+        shutil.move(work + '/initrd.gz', directory)
+        shutil.move('%s/boot/vmlinuz-%s' % (tree, version), directory + '/vmlinuz')
+
+
+def image():
+    """The directory with vmlinuz and initrd.gz; made first if need be (needs the network)."""
+    recipe = hashlib.sha256((INIT + ' '.join(MODULES)).encode()).hexdigest()[:12]
+    directory = '%s/guest-%s' % (CACHE, recipe)
+    if os.path.exists(directory):
+        return directory
+    os.makedirs(CACHE, exist_ok=True)
+    with open(CACHE + '/lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(directory):
+            fresh = tempfile.mkdtemp(dir=CACHE)
+            try:
+                _build(fresh)
+                os.chmod(fresh, 0o755)
+                os.rename(fresh, directory)
+            except BaseException:
+                shutil.rmtree(fresh)
+                raise
+    return directory
+
+
+def domain_xml(name, uuid, images, console, devices='', memory=160, machine='q35'):
+    """A TCG guest with room for hot plug: PCIe root ports and a virtio-scsi controller."""
+    pcie = "<controller type='pci' model='pcie-root'/>" + \
+        "<controller type='pci' model='pcie-root-port'/>" * 10
+    ports = pcie if machine == 'q35' else ''
+    return f'''<domain type='qemu'>
+  <name>{name}</name><uuid>{uuid}</uuid>
+  <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='{machine}'>hvm</type>
+    <kernel>{images}/vmlinuz</kernel><initrd>{images}/initrd.gz</initrd>
+    <cmdline>console=ttyS0 quiet panic=-1</cmdline></os>
+  <features><acpi/></features>
+  <on_poweroff>destroy</on_poweroff><on_reboot>destroy</on_reboot><on_crash>destroy</on_crash>
+  <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+    {ports}
+    <controller type='scsi' index='0' model='virtio-scsi'/>
+    <controller type='usb' model='none'/><memballoon model='none'/>
+    <serial type='unix'><source mode='bind' path='{console}'/><target port='0'/></serial>
+    {devices}
+  </devices>
+</domain>'''
+
+
+class GuestError(AssertionError):
+    pass
+
+
+class Guest:
+    """The shell of a running guest, at the other end of its serial line's socket."""
+
+    def __init__(self, console):
+        self.console = console
+        self._socket = None
+        self._buffer = b''
+        self._serial = 0
+
+    def close(self):
+        if self._socket:
+            self._socket.close()
+        self._socket = None
+        self._buffer = b''
+
+    def _connect(self, deadline):
+        while True:
+            self._socket = socket.socket(socket.AF_UNIX)
+            try:
+                self._socket.settimeout(1)
+                self._socket.connect(self.console)
+                return
+            except OSError:
+                self._socket.close()
+                self._socket = None
+                if time.monotonic() > deadline:
+                    raise GuestError('nobody listens at ' + self.console)
+                time.sleep(0.05)
+
+    def _answer(self, serial, until):
+        pattern = re.compile(rb'@%d (\d+) ([A-Za-z0-9+/=]*)@' % serial)
+        while True:
+            found = pattern.search(self._buffer)
+            if found:
+                self._buffer = self._buffer[found.end():]
+                return int(found.group(1)), base64.b64decode(found.group(2))
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            self._socket.settimeout(left)
+            try:
+                chunk = self._socket.recv(65536)
+            except TimeoutError:
+                continue
+            if not chunk:
+                raise GuestError('the guest is gone')
+            self._buffer += chunk
+
+    def sh(self, script, timeout=30.0):
+        """Runs a shell script in the guest: its exit status and output (bytes)."""
+        deadline = time.monotonic() + timeout
+        if self._socket is None:
+            self._connect(deadline)
+        self._serial += 1
+        line = b'%d %s\n' % (self._serial, base64.b64encode(script.encode()))
+        self._socket.sendall(line)
+        answer = self._answer(self._serial, deadline)
+        if answer is None:
+            raise GuestError('the guest does not answer: %s' % script)
+        return answer
+
+    def check(self, script, timeout=30.0):
+        """The output, as text; fails if the script does."""
+        status, output = self.sh(script, timeout)
+        text = output.decode(errors='replace')
+        if status:
+            raise GuestError('in the guest, %s: exit status %d: %s' % (script, status, text))
+        return text
+
+    def wait_booted(self, timeout=60.0):
+        """Until its shell answers. A line that is sent before the shell is there is lost."""
+        deadline = time.monotonic() + timeout
+        self.close()
+        self._connect(deadline)
+        while time.monotonic() < deadline:
+            self._serial += 1
+            self._socket.sendall(b'\n%d %s\n' % (self._serial, base64.b64encode(b'exit 7')))
+            answer = self._answer(self._serial, min(deadline, time.monotonic() + 0.5))
+            if answer and answer[0] == 7:
+                return self
+        raise GuestError('the guest did not boot within %.0f s; it said: %r'
+                         % (timeout, self._buffer[-500:]))
+
+    def disks(self):
+        """The guest's disks: name → (bytes, serial or '')."""
+        text = self.check(
+            'for d in /sys/block/[vsh]d*; do [ -e $d ] || continue; '
+            'echo "${d##*/} $(cat $d/size) $(cat $d/serial 2>/dev/null || '
+            'tail -c +5 $d/device/vpd_pg80 2>/dev/null)"; done')
+        found = {}
+        for line in text.splitlines():
+            name, size, *serial = line.split()
+            found[name] = (int(size) * 512, serial[0] if serial else '')
+        return found
+
+    def wait_disks(self, accept, timeout=20.0):
+        """Waits until accept(disks()) is true; the disks."""
+        deadline = time.monotonic() + timeout
+        while True:
+            disks = self.disks()
+            if accept(disks):
+                return disks
+            if time.monotonic() > deadline:
+                raise GuestError('the guest still sees %r' % disks)
+            time.sleep(0.1)
+
+    def write(self, disk, offset, data):
+        """Writes data at an offset (both multiples of 512) of /dev/DISK, past all caches."""
+        encoded = base64.b64encode(data).decode()
+        self.check('echo %s | base64 -d >/tmp/data && dd if=/tmp/data of=/dev/%s bs=512 seek=%d '
+                   'conv=fsync,notrunc' % (encoded, disk, offset // 512))
+
+    def read(self, disk, offset, length):
+        return self.check_bytes('echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/%s bs=512 skip=%d '
+                                'count=%d 2>/dev/null' % (disk, offset // 512, length // 512))
+
+    def check_bytes(self, script, timeout=30.0):
+        status, output = self.sh(script, timeout)
+        if status:
+            raise GuestError('in the guest, %s: exit status %d' % (script, status))
+        return output
