@@ -16,7 +16,7 @@
 #include <string.h>
 
 typedef struct DlCursor {
-        const uint8_t *data; /* NULL only if size is 0 */
+        const uint8_t *data;
         size_t size;
         size_t pos; /* never beyond size */
         bool failed;
@@ -25,7 +25,9 @@ typedef struct DlCursor {
 /* data may be NULL: that is no bytes, whatever the size says. */
 static inline DlCursor dl_cursor(const uint8_t *data, size_t size)
 {
-        return (DlCursor){.data = data, .size = data ? size : 0};
+        static const uint8_t nothing;
+
+        return (DlCursor){.data = data ? data : &nothing, .size = data ? size : 0};
 }
 
 static inline size_t dl_cursor_left(const DlCursor *c)
@@ -61,7 +63,7 @@ static inline void dl_cursor_copy(DlCursor *c, void *dest, size_t n)
 {
         const uint8_t *p = dl_cursor_bytes(c, n);
 
-        if (p && n > 0)
+        if (p)
                 memcpy(dest, p, n);
         else
                 memset(dest, 0, n);

@@ -10,6 +10,7 @@
  * page was cut by the allocation length: what came is parsed. Pure; any thread.
  */
 
+#include "scsi/capacity.h"
 #include "scsi/cursor.h"
 
 #include <stdbool.h>
@@ -135,8 +136,10 @@ typedef struct DlScsiProvisioning {
 int dl_scsi_provisioning_parse(const uint8_t *data, size_t size, DlScsiProvisioning *ret);
 
 /*
- * How many bytes one UNMAP may discard; 0: the device takes none. Either may be NULL if the device
- * does not have the page. "No limit" is 2^32 - 1 blocks, which is all that an UNMAP can say.
+ * How many bytes one UNMAP may discard; 0: the device takes none. provisioning is NULL if the
+ * device lacks the page (then what READ CAPACITY(16) and the limits say is enough), limits likewise
+ * (then there is no UNMAP). "No limit" is 2^32 - 1 blocks, which is all that an UNMAP can say.
  */
-uint64_t dl_scsi_discard_max_bytes(const DlScsiProvisioning *provisioning,
-                                   const DlScsiBlockLimits *limits, uint32_t logical_block_size);
+uint64_t dl_scsi_discard_max_bytes(const DlScsiCapacity *capacity,
+                                   const DlScsiProvisioning *provisioning,
+                                   const DlScsiBlockLimits *limits);
