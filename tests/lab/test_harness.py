@@ -21,6 +21,11 @@ class Harness(lab.TestCase):
         self.lab.polkit_rules('polkit.addRule(function(action, subject) { return null; });')
         self.assertIsNotNone(self.lab.owner_pid('org.freedesktop.PolicyKit1'))
 
+    def test_libvirt_lets_in_the_service_and_nobody_else(self):
+        self.lab.run_as(lab.USER, 'virsh', '-c', 'qemu:///system', 'list')
+        refused = self.lab.run_as('nobody', 'virsh', '-c', 'qemu:///system', 'list', check=False)
+        self.assertNotEqual(refused.returncode, 0)
+
     def test_guest_sees_a_lun(self):
         lun = self.target.luns[1]
         path = lab.WORK + '/disk.xml'

@@ -200,7 +200,8 @@ class Lab:
     def install(self):
         """Puts what meson installs into this world, with an activation that needs no systemd."""
         if 'DL_DEST' in os.environ:
-            self.run('cp', '-a', '--no-preserve=ownership', os.environ['DL_DEST'] + '/.', '/')
+            self.run('sh', '-ec', 'tar -C "$DL_DEST" -c . | tar -C / -x --no-same-owner '
+                     '--no-overwrite-dir --keep-directory-symlink')
         else:
             self.run('meson', 'install', '-C', self.build, '--no-rebuild', '--quiet')
         for conf in glob.glob('/usr/lib/sysusers.d/directlun*.conf'):
@@ -233,7 +234,7 @@ class Lab:
                     'export ASAN_OPTIONS=log_path=%s:detect_leaks=1:strict_string_checks=1\n'
                     'export UBSAN_OPTIONS=log_path=%s:print_stacktrace=1\n'
                     'exec setpriv --reuid=%s --regid=%s --init-groups --no-new-privs '
-                    '--inh-caps=-all,+net_admin --ambient-caps=-all,+net_admin %s\n'
+                    '--inh-caps=-all --bounding-set=-all %s\n'
                     % (self.logs, WORK, report, report, USER, USER, self.binary()))
         os.chmod(WORK + '/directlund', 0o755)
         with open(_ACTIVATION, 'w') as f:

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What tests/run does once the packages are there: builds, tiers, checks, one closing line."""
+
+import argparse
+import fnmatch
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+sys.dont_write_bytecode = True
+
+import checks  # noqa: E402 (they live beside this file)
+import runner  # noqa: E402
+
+TIERS = ('unit', 'bus', 'lab', 'hosts', 'checks')
+BUILD_DEADLINE = 900
+UNIT_DEADLINE = 900
+HOSTS_DEADLINE = 1200
+_CLOSING = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped$')
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def indented(text):
+    return '        ' + text.strip().replace('\n', '\n        ')
+
+
+def call(argv, timeout, each_line=None, **options):
+    """Runs a command; its exit status (None: not over in time, and killed with what it started) and
+    output. each_line is called for each line as it comes."""
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors='replace',
+                               start_new_session=True, **options)
+    late = []
+
+    def kill(*_):
+        late.append(True)
+        os.killpg(process.pid, signal.SIGKILL)
+
+    previous = signal.signal(signal.SIGALRM, kill)
+    signal.alarm(timeout)
+    lines = []
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if each_line:
+                each_line(line.rstrip('\n'))
+        status = process.wait()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return None if late else status, ''.join(lines)
+
+
+class Suite:
+    def __init__(self, work, arguments):
+        self.work = work
+        self.pattern = arguments.pattern
+        self.keep_going = arguments.keep_going
+        self.tiers = arguments.tiers
+        self.count = runner.Count()
+        self._builds = {}
+
+    def passed(self, name):
+        self.count.passed += 1
+        say('passed  ' + name)
+
+    def failed(self, name, text=''):
+        self.count.failed += 1
+        say('FAILED  ' + name)
+        if text:
+            say(indented(text[-20000:]))
+
+    # ---- builds
+
+    def build(self, name):
+        """The directory of a build, made at its first use; None if it fails (counted once)."""
+        if name not in self._builds:
+            self._builds[name] = self._build(name)
+        return self._builds[name]
+
+    def _build(self, name):
+        options = {'sanitized': ['-Db_sanitize=address,undefined', '-Db_lundef=false'],
+                   'release': ['--buildtype=release', '-Dman=true']}[name]
+        directory = '%s/%s' % (self.work, name)
+        say('building (%s)' % name)
+        started = time.monotonic()
+        for command in (['meson', 'setup', directory, TOP, '-Dwerror=true', *options],
+                        ['ninja', '-C', directory]):
+            status, output = call(command, BUILD_DEADLINE)
+            if status != 0:
+                self.failed('build (%s)' % name,
+                            output if status is not None else output + '\nnot over in time')
+                return None
+        self.passed('build (%s), without a warning, in %.0f s' % (name, time.monotonic() - started))
+        return directory
+
+    # ---- tiers
+
+    def run(self):
+        for tier in TIERS:
+            if tier not in self.tiers:
+                continue
+            if self.count.failed and not self.keep_going:
+                say('the rest is left out (--keep-going runs it)')
+                break
+            say('== ' + tier)
+            started = time.monotonic()
+            getattr(self, '_' + tier)()
+            say('   %s took %.0f s' % (tier, time.monotonic() - started))
+        say(str(self.count))
+        return 0 if self.count.passed and not self.count.failed else 1
+
+    def _unit(self):
+        build = self.build('sanitized')
+        if not build:
+            return
+        command = ['meson', 'test', '-C', build, '--no-rebuild', '-t', '4', '--num-processes', '2']
+        if self.pattern:
+            tests = json.loads(call(['meson', 'introspect', build, '--tests'], 60)[1])
+            names = [t['name'] for t in tests if fnmatch.fnmatch(t['name'],
+                                                                 '*%s*' % self.pattern)]
+            if not names:
+                return
+            command += names
+        status, output = call(command, UNIT_DEADLINE,
+                              lambda line: say(line) if re.match(r' *\d+/\d+ ', line) else None)
+        log = build + '/meson-logs/testlog.json'
+        if status is None or not os.path.exists(log):
+            self.failed('meson test', output)
+            return
+        with open(log) as f:
+            for line in f:
+                self._unit_result(json.loads(line))
+
+    def _unit_result(self, test):
+        """One program: its TAP lines are the tests, if it writes any."""
+        stdout = test.get('stdout') or ''
+        points = re.findall(r'^(ok|not ok)\b(.*)$', stdout, re.M)
+        skips = [text for verdict, text in points if re.search(r'# *SKIP', text, re.I)]
+        bad = sum(verdict == 'not ok' for verdict, _ in points)
+        if test['result'] == 'SKIP' and not points:
+            skips = ['the whole program']
+        good = len(points) - bad - len(skips) if points else int(test['result'] == 'OK')
+        if test['result'] not in ('OK', 'SKIP') and not bad:
+            bad = 1
+        self.count.passed += good
+        self.count.skipped += len(skips)
+        for text in skips:
+            say('skipped %s: %s' % (test['name'], text.strip()))
+        if bad:
+            self.count.failed += bad - 1
+            self.failed('%s (%s)' % (test['name'], test['result']),
+                        '\n'.join(stdout.splitlines()[-60:]) + '\n' + (test.get('stderr') or ''))
+
+    def _python(self, directory):
+        build = self.build('sanitized')
+        if not build:
+            return
+        work = '%s/%s' % (self.work, os.path.basename(directory))
+        os.mkdir(work, 0o755)
+        tests = runner.Runner(runner.lab_environment(build, work), self.pattern, self.keep_going)
+        tests.run([directory])
+        self.count.add(tests.count)
+
+    def _bus(self):
+        self._python(TOP + '/tests/bus')
+
+    def _lab(self):
+        self._python(TOP + '/tests/lab')
+
+    def _hosts(self):
+        program = TOP + '/tests/hosts/run'
+        build = os.access(program, os.X_OK) and self.build('release')
+        if not build:
+            return
+        status, output = call([program] + (['-k', self.pattern] if self.pattern else []),
+                              HOSTS_DEADLINE, lambda line: _CLOSING.match(line) or say(line),
+                              env={**os.environ, 'DL_BUILD': build, 'TMPDIR': self.work})
+        closing = _CLOSING.match((output.splitlines() or [''])[-1])
+        if not closing:
+            self.failed('hosts', 'no closing line, exit status %s' % status)
+            return
+        self.count.passed += int(closing.group(1))
+        self.count.failed += int(closing.group(2))
+        self.count.skipped += int(closing.group(3))
+        if status and not int(closing.group(2)):
+            self.failed('hosts', 'exit status %s' % status)
+
+    def _checks(self):
+        for name, check in checks.ALL.items():
+            if self.pattern and not fnmatch.fnmatch(name, '*%s*' % self.pattern):
+                continue
+            problems = check(TOP)
+            if problems:
+                self.failed(name, '\n'.join(problems))
+            else:
+                self.passed(name)
+        if not self.pattern:
+            self.build('release')
+
+
+def tier_list(text):
+    tiers = text.split(',')
+    for tier in tiers:
+        if tier not in TIERS:
+            raise argparse.ArgumentTypeError('%s is none of %s' % (tier, ', '.join(TIERS)))
+    return tiers
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='tests/run', description='Builds and tests everything.')
+    parser.add_argument('--tier', dest='tiers', type=tier_list, default=list(TIERS),
+                        help='only these, separated by commas: ' + ', '.join(TIERS))
+    parser.add_argument('--keep-going', action='store_true',
+                        help='run the later tiers too when something failed')
+    parser.add_argument('-k', dest='pattern', metavar='PATTERN',
+                        help='only tests whose name contains this (shell wildcards)')
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.environ['PYTHONDONTWRITEBYTECODE'] = '1'
+    return Suite(sys.argv[1], parser.parse_args(sys.argv[2:])).run()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
