@@ -48,11 +48,17 @@ typedef struct DlStoreOp {
 DlStore *dl_store_open_sqlite(sd_event *event, DlWorkers *workers, const char *path,
                               GError **error);
 
-/* Completes what was submitted (callbacks are dropped, writes are not). Takes NULL. */
+/*
+ * Completes what was submitted (callbacks are dropped, writes are not), for which it blocks. Before
+ * dl_workers_free(). Requests and watches are gone after it. Takes NULL.
+ */
 void dl_store_free(DlStore *store);
 
-/* entries is NULL if error is set (EngineUnavailable). Sorted by key. revision: the store's, at the
- * time of the read. */
+/*
+ * entries is NULL if error is set: EngineUnavailable (try again later), or InvalidArgs or
+ * LimitsExceeded for what cannot be a key. Sorted by key. revision: the store's, at the time of the
+ * read.
+ */
 typedef void (*DlStoreRanged)(const DlStoreEntry *entries, size_t n_entries, int64_t revision,
                               const GError *error, void *userdata);
 
@@ -69,22 +75,33 @@ typedef void (*DlStoreCommitted)(bool succeeded, int64_t revision, const GError 
 
 /*
  * All or nothing, and durable when the callback says succeeded. At most 128 comparisons and 128
- * operations, one operation a key. done may be NULL. Everything is copied.
+ * operations, one operation a key. done may be NULL. Everything is copied. With an error nothing
+ * was written that anybody sees (EngineUnavailable: the disk is full or fails, try again later).
+ * Deleting only what does not exist changes nothing: the revision stays.
  */
 DlStoreRequest *dl_store_txn(DlStore *store, const DlStoreCompare *compares, size_t n_compares,
                              const DlStoreOp *ops, size_t n_ops, DlStoreCommitted done,
                              void *userdata);
 
-/* The callback will not run; a transaction is carried out all the same. Takes NULL. */
+/*
+ * The callback will not run; a transaction is carried out all the same. Takes NULL, and not a
+ * request whose callback already ran.
+ */
 void dl_store_cancel(DlStoreRequest *request);
 
-/* One change of a watched key; entry.value is NULL (and create_revision 0) if it was deleted. */
+/*
+ * One change of a watched key; entry.value is NULL (and create_revision 0) if it was deleted. May
+ * call everything here, dl_store_unwatch() and dl_store_free() too.
+ */
 typedef void (*DlStoreChanged)(const DlStoreEntry *entry, void *userdata);
 
 /*
- * Reports every change under prefix made after this call by any user of the database, in the order
- * of revisions, from the loop (never from within a call). Several changes of one key between two
- * looks may be reported as the last one.
+ * Reports every change under prefix by any user of the database, in the order of revisions, from
+ * the loop (never from within a call). It begins at its place in the order of submission: a range
+ * submitted just after it misses nothing that the watch does not report. Changes made through this
+ * store are reported at once; those made by other processes within about a second (a timer looks
+ * for them, which runs only while there are watches). Several changes of one key between two looks
+ * may be reported as the last one.
  */
 DlStoreWatch *dl_store_watch(DlStore *store, const char *prefix, DlStoreChanged changed,
                              void *userdata);
