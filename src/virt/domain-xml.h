@@ -17,6 +17,16 @@
  * their attributes ("type" → "pci", "domain" → "0x0000" …). NULL: none. Owned by its struct. */
 typedef GHashTable DlAddress; /* char* → char* */
 
+DlAddress *dl_address_new(void);
+DlAddress *dl_address_copy(const DlAddress *address); /* NULL for NULL */
+
+/*
+ * Whether an address that somebody asks for can be one: of type pci, drive or ccw, with only that
+ * type's parts in it and every number (decimal, or hexadecimal with 0x) in its range; else false
+ * with InvalidArgs. What is not known is never written to XML.
+ */
+bool dl_address_check(const DlAddress *address, GError **error);
+
 /* One <disk> of a domain. Strings are NULL when the XML does not have them. */
 typedef struct DlDomainDisk {
         char *alias;      /* <alias name>; user aliases begin with "ua-" */
@@ -56,14 +66,16 @@ typedef struct DlDomain {
         char *name;
         char *machine;          /* "pc-q35-7.2" */
         bool os_boot;           /* has <os><boot dev=…/>: no per-device boot order is possible */
-        bool metadata_broken;   /* our element is there but cannot be understood */
+        bool metadata_broken;   /* our element is there but not all of it can be understood:
+                                 * attachments has what can, and must not be written back */
         GPtrArray *disks;       /* DlDomainDisk */
         GPtrArray *attachments; /* DlDomainAttachment */
         unsigned n_pcie_root_ports, n_scsi_controllers; /* virtio-scsi */
         GArray *boot_orders; /* unsigned: every per-device <boot order>, disks and others */
 } DlDomain;
 
-/* NULL with LibvirtError if it is not domain XML or is larger than 16 MiB. */
+/* NULL with LibvirtError if it is not domain XML (with a name and a UUID), has a DTD, or is larger
+ * than 16 MiB or otherwise built to be expensive. The UUID comes in lower case. */
 DlDomain *dl_domain_parse(const char *xml, GError **error);
 void dl_domain_free(DlDomain *domain);
 void dl_domain_disk_free(DlDomainDisk *disk);
@@ -76,9 +88,9 @@ typedef struct DlDiskSpec {
         const char *device; /* "disk", "lun" */
         const char *bus;    /* "virtio", "scsi", "sata", "ide" */
         const char *target_dev;
-        const char *serial; /* NULL for device lun */
-        const char *iqn;    /* source: network iscsi */
-        uint64_t lun;
+        const char *serial;    /* NULL for device lun */
+        const char *iqn;       /* source: network iscsi */
+        uint64_t lun;          /* the plain number; it is encoded as QEMU wants it */
         const char *host_name; /* portal: IPv6 without brackets */
         uint16_t host_port;
         const char *initiator_name;
@@ -92,7 +104,8 @@ typedef struct DlDiskSpec {
 
 char *dl_disk_spec_to_xml(const DlDiskSpec *spec);
 
-/* The <directlun:attachments> element for virDomainSetMetadata; NULL for an empty list. */
+/* Our element for virDomainSetMetadata with DL_METADATA_KEY and DL_METADATA_URI (it is
+ * <directlun:attachments> then); NULL for an empty list. */
 char *dl_metadata_to_xml(DlDomainAttachment *const *attachments, size_t n_attachments);
 
 /* "vda", "vdz", "vdaa", "sdb", "hda" … for the n-th (from 0) disk of a bus. */

@@ -59,7 +59,8 @@ typedef struct DlVirtEvents {
 /* Starts connecting to the URI ("qemu:///system") in the background. Negative errno. */
 int dl_virt_new(sd_event *event, DlWorkers *workers, const char *uri, const DlVirtEvents *events,
                 void *userdata, DlVirt **ret);
-void dl_virt_free(DlVirt *virt); /* takes NULL */
+/* Takes NULL; no callback comes after it. Not from within a callback of an event. */
+void dl_virt_free(DlVirt *virt);
 
 bool dl_virt_is_connected(const DlVirt *virt);
 

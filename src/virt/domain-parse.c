@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Reads a domain's XML. Another client may have written it, so nothing of it is taken for granted:
+ * what a disk does not say, or says in a way that cannot be, is as if it were not there. The caller
+ * owns the result. Pure, any thread.
+ */
+
+#include "domain-xml.h"
+
+#include "address.h"
+#include "metadata.h"
+#include "util/error.h"
+#include "xml.h"
+
+void dl_domain_disk_free(DlDomainDisk *disk)
+{
+        if (!disk)
+                return;
+        g_free(disk->alias);
+        g_free(disk->device);
+        g_free(disk->type);
+        g_free(disk->bus);
+        g_free(disk->target_dev);
+        g_free(disk->serial);
+        g_free(disk->source);
+        g_free(disk->protocol);
+        g_free(disk->host_name);
+        g_clear_pointer(&disk->address, g_hash_table_unref);
+        g_free(disk);
+}
+
+void dl_domain_attachment_free(DlDomainAttachment *attachment)
+{
+        if (!attachment)
+                return;
+        g_free(attachment->id);
+        g_free(attachment->vdisk);
+        g_free(attachment->guid);
+        g_free(attachment->iface);
+        g_free(attachment->device);
+        g_free(attachment->iqn);
+        g_free(attachment->data_path);
+        g_free(attachment->serial);
+        g_clear_pointer(&attachment->address, g_hash_table_unref);
+        g_free(attachment);
+}
+
+DlDomainAttachment *dl_domain_attachment_copy(const DlDomainAttachment *attachment)
+{
+        DlDomainAttachment *copy = g_new(DlDomainAttachment, 1);
+
+        *copy = *attachment;
+        copy->id = g_strdup(attachment->id);
+        copy->vdisk = g_strdup(attachment->vdisk);
+        copy->guid = g_strdup(attachment->guid);
+        copy->iface = g_strdup(attachment->iface);
+        copy->device = g_strdup(attachment->device);
+        copy->iqn = g_strdup(attachment->iqn);
+        copy->data_path = g_strdup(attachment->data_path);
+        copy->serial = g_strdup(attachment->serial);
+        copy->address = dl_address_copy(attachment->address);
+        return copy;
+}
+
+void dl_domain_free(DlDomain *domain)
+{
+        if (!domain)
+                return;
+        g_free(domain->uuid);
+        g_free(domain->name);
+        g_free(domain->machine);
+        g_ptr_array_unref(domain->disks);
+        g_ptr_array_unref(domain->attachments);
+        g_array_unref(domain->boot_orders);
+        g_free(domain);
+}
+
+static guint64 read_number(const xmlNode *node, const char *name, guint64 max)
+{
+        g_autofree char *value = dl_xml_attribute(node, name);
+        guint64 number = 0;
+
+        if (value)
+                (void)g_ascii_string_to_unsigned(value, 10, 0, max, &number, NULL);
+        return number;
+}
+
+static void read_source(const xmlNode *source, DlDomainDisk *disk)
+{
+        static const char *const attributes[][2] = {
+                {"network", "name"}, {"block", "dev"},     {"file", "file"},
+                {"dir", "dir"},      {"volume", "volume"},
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(attributes); i++)
+                if (g_str_equal(disk->type, attributes[i][0]))
+                        disk->source = dl_xml_attribute(source, attributes[i][1]);
+        if (g_str_equal(disk->type, "network")) {
+                const xmlNode *host = dl_xml_child(source, "host");
+
+                disk->protocol = dl_xml_attribute(source, "protocol");
+                disk->host_name = dl_xml_attribute(host, "name");
+                disk->host_port = (uint16_t)read_number(host, "port", G_MAXUINT16);
+        }
+}
+
+static DlDomainDisk *read_disk(const xmlNode *node)
+{
+        DlDomainDisk *disk = g_new0(DlDomainDisk, 1);
+        const xmlNode *target = dl_xml_child(node, "target");
+
+        disk->type = dl_xml_attribute(node, "type");
+        if (!disk->type)
+                disk->type = g_strdup("file"); /* the defaults that libvirt documents */
+        disk->device = dl_xml_attribute(node, "device");
+        if (!disk->device)
+                disk->device = g_strdup("disk");
+        disk->alias = dl_xml_attribute(dl_xml_child(node, "alias"), "name");
+        disk->bus = dl_xml_attribute(target, "bus");
+        disk->target_dev = dl_xml_attribute(target, "dev");
+        disk->serial = dl_xml_text(dl_xml_child(node, "serial"));
+        disk->shareable = dl_xml_child(node, "shareable");
+        disk->readonly = dl_xml_child(node, "readonly");
+        disk->boot_order = (unsigned)read_number(dl_xml_child(node, "boot"), "order", G_MAXUINT16);
+        disk->address = dl_address_from_node(dl_xml_child(node, "address"));
+        read_source(dl_xml_child(node, "source"), disk);
+        return disk;
+}
+
+static void count_controller(const xmlNode *node, DlDomain *domain)
+{
+        g_autofree char *type = dl_xml_attribute(node, "type");
+        g_autofree char *model = dl_xml_attribute(node, "model");
+
+        if (!type || !model)
+                return;
+        if (g_str_equal(type, "pci") && g_str_equal(model, "pcie-root-port"))
+                domain->n_pcie_root_ports++;
+        if (g_str_equal(type, "scsi") && g_str_has_prefix(model, "virtio-"))
+                domain->n_scsi_controllers++;
+}
+
+static void read_devices(const xmlNode *devices, DlDomain *domain)
+{
+        for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next) {
+                unsigned order;
+
+                if (node->type != XML_ELEMENT_NODE)
+                        continue;
+                if (dl_xml_is(node, "disk"))
+                        g_ptr_array_add(domain->disks, read_disk(node));
+                else if (dl_xml_is(node, "controller"))
+                        count_controller(node, domain);
+
+                order = (unsigned)read_number(dl_xml_child(node, "boot"), "order", G_MAXUINT16);
+                if (order)
+                        g_array_append_val(domain->boot_orders, order);
+        }
+}
+
+static DlDomain *read_domain(const xmlNode *root)
+{
+        DlDomain *domain = g_new0(DlDomain, 1);
+        const xmlNode *os = dl_xml_child(root, "os");
+
+        domain->disks = g_ptr_array_new_with_free_func((GDestroyNotify)dl_domain_disk_free);
+        domain->attachments = g_ptr_array_new_with_free_func(
+                (GDestroyNotify)dl_domain_attachment_free);
+        domain->boot_orders = g_array_new(FALSE, FALSE, sizeof(unsigned));
+        domain->uuid = dl_xml_text(dl_xml_child(root, "uuid"));
+        domain->name = dl_xml_text(dl_xml_child(root, "name"));
+        domain->machine = dl_xml_attribute(dl_xml_child(os, "type"), "machine");
+        domain->os_boot = dl_xml_child(os, "boot");
+        read_devices(dl_xml_child(root, "devices"), domain);
+        dl_metadata_parse(dl_xml_child(root, "metadata"), domain);
+        return domain;
+}
+
+DlDomain *dl_domain_parse(const char *xml, GError **error)
+{
+        g_autoptr(xmlDoc) doc = dl_xml_parse(xml, error);
+        g_autoptr(DlDomain) domain = NULL;
+        const xmlNode *root;
+
+        if (!doc)
+                return NULL;
+        root = xmlDocGetRootElement(doc);
+        if (dl_xml_is(root, "domain"))
+                domain = read_domain(root);
+        if (domain && domain->uuid && g_uuid_string_is_valid(domain->uuid) && domain->name &&
+            *domain->name) {
+                g_autofree char *uuid = g_ascii_strdown(domain->uuid, -1);
+
+                g_free(domain->uuid);
+                domain->uuid = g_steal_pointer(&uuid);
+                return g_steal_pointer(&domain);
+        }
+        g_set_error(error, DL_ERROR, DL_ERROR_LIBVIRT_ERROR,
+                    "libvirt's XML cannot be read: it is not of a domain with a name and a UUID");
+        return NULL;
+}
