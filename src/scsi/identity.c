@@ -180,7 +180,7 @@ static char *guid_pre_spc3(const Page *page)
         GString *s = g_string_new("3");
 
         dl_cursor_skip(&c, 3); /* the length is one byte here */
-        size_t size = MIN((size_t)dl_cursor_u8(&c), (SERIAL_MAX - 2) / 2);
+        size_t length = dl_cursor_u8(&c), size = MIN(length, (SERIAL_MAX - 2) / 2);
         append_hex(s, dl_cursor_bytes(&c, size), size);
         return finish(s, 1);
 }
