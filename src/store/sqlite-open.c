@@ -220,12 +220,26 @@ static bool check_content(sqlite3 *db, const char *path, GError **error)
                refuse(error, path, "is damaged (it has no revision)");
 }
 
+/* SQLite reads what was cut off the last page as zeroes. With a log, the file may be shorter. */
+static bool check_size(sqlite3 *db, const char *path, GError **error)
+{
+        int64_t pages, page_size;
+        struct stat st;
+
+        if (!query_int(db, "PRAGMA page_count", &pages) ||
+            !query_int(db, "PRAGMA page_size", &page_size))
+                return refuse_unreadable(db, path, error);
+        return (stat(path, &st) == 0 && st.st_size / page_size >= pages) ||
+               refuse(error, path, "is damaged (its end is missing)");
+}
+
 static bool check_through(const char *path, bool immutable, GError **error)
 {
         g_autoptr(sqlite3) db = open_connection(path, false, immutable, error);
         int64_t version;
 
-        return db && check_kind(db, path, &version, error) && check_content(db, path, error) &&
+        return db && check_kind(db, path, &version, error) &&
+               (!immutable || check_size(db, path, error)) && check_content(db, path, error) &&
                check_schema(db, path, version, error);
 }
 
