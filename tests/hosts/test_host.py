@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The installed service on a real host, in the order of a host's life; run by tests/hosts/run."""
+
+import os
+import subprocess
+import unittest
+
+import guest
+import tgt
+from host import BUS_NAME, Host, wait_until
+
+ROOT = '/org/ovirt/DirectLun'
+MANAGER, TARGET, VDISK, VM, ATTACHMENT = (
+    BUS_NAME + '.' + name for name in ('Manager', 'Target', 'VDisk', 'Vm', 'Attachment'))
+REFUSED = ('org.freedesktop.DBus.Error.AccessDenied',
+           'org.freedesktop.DBus.Error.InteractiveAuthorizationRequired')
+UNIT = 'directlund.service'
+EXPOSURE_MAX = 2.5
+
+IQN = 'iqn.2026-11.org.ovirt.test:host'
+INITIATOR = 'iqn.2026-11.org.ovirt.test:initiator'
+SECTOR = 512
+SIZES = {1: 24 << 20, 2: 40 << 20}
+NAA = '60014050000000000000000000000%03x'
+VM_NAME, VM_UUID = 'guest', '6d616c00-1ab0-4000-8000-000000000001'
+CONSOLE = '/var/lib/libvirt/qemu/guest.console'
+IMAGES = '/var/lib/images'
+
+SETTINGS = '''[Daemon]
+LogLevel=debug
+IdleExitSec=1
+JobLingerSec=0.5
+'''
+ALICE_MAY_DISCOVER = '''
+polkit.addRule(function(action, subject) {
+    if (action.id == "org.ovirt.DirectLun.discover" && subject.user == "alice")
+        return polkit.Result.YES;
+});
+'''
+
+
+def guid(lun):
+    return '3' + NAA % lun
+
+
+def plain(dictionary):
+    """An a{sv} as busctl prints it, without the types."""
+    return {name: value['data'] for name, value in dictionary.items()}
+
+
+class TestHost(unittest.TestCase):
+    maxDiff = None
+    settings = None  # set by run
+
+    @classmethod
+    def setUpClass(cls):
+        settings = cls.settings
+        cls.workdir = settings['workdir']
+        cls.host = Host('host', settings['rootfs'], cls.workdir + '/host', settings['cgroups'],
+                        [(settings['images'], IMAGES)])
+        cls.host.boot()
+        cls._start_target()
+        cls._install(settings['build'])
+        cls._define_vm()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.host.power_off()
+        cls.tgtd.stop()
+
+    @classmethod
+    def _start_target(cls):
+        cls.tgtd = tgt.Tgtd('127.0.0.1', 3260, cls.workdir + '/tgt').start()
+        tid = cls.tgtd.add_target(IQN)
+        for lun, size in SIZES.items():
+            cls.tgtd.add_lun(tid, lun, cls.backing(lun), size, scsi_id='naa.' + NAA % lun,
+                             serial='host-%d' % lun, vendor='LAB', product='DISK')
+        cls.tgtd.bind(tid)
+
+    @classmethod
+    def backing(cls, lun):
+        return '%s/lun-%d' % (cls.workdir, lun)
+
+    @classmethod
+    def _install(cls, build):
+        """What a package does."""
+        h = cls.host
+        subprocess.run(['meson', 'install', '-C', build, '--no-rebuild', '--quiet', '--destdir',
+                        h.root], check=True, stdout=subprocess.DEVNULL)
+        h.run('systemd-sysusers')
+        h.run('systemd-tmpfiles', '--create')
+        h.run('systemctl', 'daemon-reload')
+        h.run('systemctl', 'reload', 'dbus.service')
+        h.write('/etc/directlun/directlund.conf', SETTINGS)
+        h.write('/etc/iscsi/initiatorname.iscsi', 'InitiatorName=%s\n' % INITIATOR, 0o600)
+
+    @classmethod
+    def _define_vm(cls):
+        cls.host.write('/root/guest.xml', guest.domain_xml(VM_NAME, VM_UUID, IMAGES, CONSOLE))
+        cls.host.run('virsh', '-q', 'define', '/root/guest.xml')
+        cls.guest = guest.Guest(cls.host.path(CONSOLE))
+
+    def logs(self):
+        """What the host says about a failure."""
+        return self.host.journal('--lines=80', *('--unit=' + unit for unit in (
+            UNIT, 'dbus.service', 'polkit.service', 'libvirtd.service')))
+
+    # ---- helpers
+
+    def manager(self, method, *arguments, user='root'):
+        return self.host.call(ROOT, MANAGER, method, *arguments, user=user)
+
+    def objects(self, interface, user='root'):
+        """path → properties of all objects with an interface."""
+        found = self.host.call(ROOT, 'org.freedesktop.DBus.ObjectManager', 'GetManagedObjects',
+                               user=user)[0]
+        return {path: plain(interfaces[interface]) for path, interfaces in found.items()
+                if interface in interfaces}
+
+    def discover(self, user='root'):
+        return self.manager('DiscoverTargets', 'sqa{sv}', '127.0.0.1', 3260, 0, user=user)[0]
+
+    def a_vdisk(self, lun):
+        """The vDisk of a LUN that has been seen; creating it again is no error."""
+        target, = self.discover()
+        self.host.call(target, TARGET, 'Connect', 'a{sv}', 0)
+        vdisk, _ = self.manager('CreateVDisk', 'sa{sv}', guid(lun), 0)
+        self.host.call(target, TARGET, 'Unmanage', 'a{sv}', 0)
+        return vdisk
+
+    def assertRefused(self, path, interface, method, *arguments, user='alice'):
+        name, message = self.host.refusal(path, interface, method, *arguments, user=user)
+        self.assertIn(name, REFUSED, '%s: %s' % (method, message))
+        self.assertTrue(message)
+
+    def start_guest(self):
+        self.host.run('virsh', '-q', 'start', VM_NAME)
+        self.addCleanup(self.host.run, 'virsh', '-q', 'destroy', VM_NAME, check=False)
+        self.addCleanup(self.guest.close)
+        self.guest.wait_booted()
+
+    # ---- activation and confinement
+
+    def test_first_call_activates_it(self):
+        self.assertEqual(self.host.unit('ActiveState', 'NRestarts'),
+                         {'ActiveState': 'inactive', 'NRestarts': '0'})
+        self.assertIsNone(self.host.owner())
+        self.assertTrue(self.host.get(ROOT, MANAGER, 'Version'))
+        unit = self.host.unit('ActiveState', 'SubState', 'MainPID')
+        self.assertEqual((unit['ActiveState'], unit['SubState']), ('active', 'running'))
+        self.assertEqual(self.host.run('readlink', '/proc/%s/exe' % unit['MainPID']).stdout.strip(),
+                         '/usr/libexec/directlund')
+
+    def test_initiator_name_that_only_root_can_read(self):
+        self.assertEqual(self.host.get(ROOT, MANAGER, 'InitiatorName'), INITIATOR)
+
+    def test_runs_confined_as_its_own_user(self):
+        self.host.get(ROOT, MANAGER, 'Version')
+        pid = str(self.host.main_pid())
+        status = dict(line.split(':\t', 1) for line in
+                      self.host.run('cat', '/proc/%s/status' % pid).stdout.splitlines()
+                      if ':\t' in line)
+        account = self.host.account('directlun')
+        self.assertNotEqual(account.pw_uid, 0)
+        self.assertEqual(status['Uid'].split(), [str(account.pw_uid)] * 4)
+        self.assertEqual(status['Gid'].split(), [str(account.pw_gid)] * 4)
+        self.assertEqual((status['NoNewPrivs'], status['Seccomp']), ('1', '2'))
+        for capabilities in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'):
+            self.assertEqual(int(status[capabilities], 16), 0, capabilities)
+        limits = self.host.run('cat', '/proc/%s/limits' % pid).stdout
+        self.assertRegex(limits, r'Max core file size +0 +0 ')
+
+    def test_sees_a_read_only_system(self):
+        self.host.get(ROOT, MANAGER, 'Version')
+        # Even root, where the service lives.
+        there = ('nsenter', '--mount', '--target', str(self.host.main_pid()), '--')
+        for path in ('/usr/x', '/etc/x', '/var/lib/x', '/boot/x'):
+            done = self.host.run(*there, 'touch', path, check=False)
+            self.assertIn('Read-only file system', done.stderr, path)
+        for path in ('/home/alice', '/root'):
+            done = self.host.run(*there, 'ls', '-A', path, check=False)
+            self.assertEqual(done.stdout, '', path)
+        self.assertEqual(self.host.run('stat', '-c', '%U:%G %a', '/var/lib/directlun').stdout,
+                         'directlun:directlun 700\n')
+        for user in ('alice', 'bob'):
+            self.assertNotEqual(self.host.run('ls', '/var/lib/directlun', user=user,
+                                              check=False).returncode, 0)
+
+    def test_security_score(self):
+        text = self.host.run('systemd-analyze', 'security', '--no-pager', UNIT).stdout
+        exposure = float(text.split('Overall exposure level')[1].split()[2])
+        self.assertLessEqual(exposure, EXPOSURE_MAX)
+
+    def test_nobody_else_can_be_it(self):
+        self.host.get(ROOT, MANAGER, 'Version')
+        for user in ('alice', 'root'):
+            name, _ = self.host.refusal(
+                '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'RequestName', BUS_NAME,
+                'uint32 3', user=user, destination='org.freedesktop.DBus')
+            self.assertEqual(name, 'org.freedesktop.DBus.Error.AccessDenied', user)
+
+    # ---- polkit
+
+    def test_only_the_service_gets_into_libvirt(self):
+        connect = ('virsh', '-q', '-c', 'qemu:///system', 'list', '--all')
+        self.assertIn(VM_NAME, self.host.run(*connect, user='directlun').stdout)
+        done = self.host.run(*connect, user='alice', check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn('authentication', done.stderr)
+
+    def test_everybody_reads(self):
+        self.assertTrue(self.host.get(ROOT, MANAGER, 'Version', user='alice'))
+        self.assertIsInstance(self.manager('GetDeviceList', 'a{sv}', 0, user='alice')[0], list)
+        self.assertTrue(self.objects(BUS_NAME + '.Host', user='alice'))
+
+    def test_ordinary_user_changes_nothing(self):
+        self.assertRefused(ROOT, MANAGER, 'DiscoverTargets', '127.0.0.1', 'uint16 3260', '{}')
+        self.assertRefused(ROOT, MANAGER, 'AddTarget', IQN, "[('127.0.0.1', 3260, 1)]", '{}')
+        self.assertRefused(ROOT, MANAGER, 'CreateVDisk', guid(1), '{}')
+        vm, = self.manager('GetVm', 's', VM_NAME, user='alice')
+        self.assertRefused(vm, VM, 'AttachDisk', "{'GUID': <'%s'>}" % guid(1), '{}')
+        self.assertRefused(vm, VM, 'Run', '@as []', '{}')
+        self.assertEqual(self.objects(TARGET), {})
+        self.assertEqual(self.objects(VDISK), {})
+        self.assertEqual(self.objects(ATTACHMENT), {})
+
+    def test_rule_lets_a_user_do_one_thing(self):
+        rule = '/etc/polkit-1/rules.d/10-alice.rules'
+        self.host.write(rule, ALICE_MAY_DISCOVER)
+        # polkitd watches the folder
+        target, = wait_until(lambda: self._discover_if_allowed('alice'), what='the rule')
+        self.assertEqual(self.host.get(target, TARGET, 'Iqn', user='alice'), IQN)
+        self.assertRefused(target, TARGET, 'Connect', '{}')
+        self.assertRefused(target, TARGET, 'Unmanage', '{}')
+        self.assertRefused(ROOT, MANAGER, 'DiscoverTargets', '127.0.0.1', 'uint16 3260', '{}',
+                           user='bob')
+        self.host.run('rm', rule)
+        wait_until(lambda: not self._discover_if_allowed('alice'), what='the end of the rule')
+
+    def _discover_if_allowed(self, user):
+        try:
+            return self.discover(user)
+        except AssertionError as error:
+            self.assertRegex(str(error), '(?i)authenti|denied|authori[sz]')
+            return None
+
+    # ---- the main job, as root, with what a person would type
+
+    def test_lun_goes_into_a_running_vm_and_out_again(self):
+        self.start_guest()
+        target, = self.discover()
+        self.host.call(target, TARGET, 'Connect', 'a{sv}', 0)
+        self.assertEqual(self.host.get(target, TARGET, 'State'), 'connected')
+        devices = {entry['GUID']: entry for entry in
+                   map(plain, self.manager('GetDeviceList', 'a{sv}', 0)[0])}
+        self.assertEqual({g: d['capacity'] for g, d in devices.items()},
+                         {guid(lun): size for lun, size in SIZES.items()})
+        self.assertEqual(devices[guid(1)]['status'], 'free')
+        vdisk, created = self.manager('CreateVDisk', 'sa{sv}', guid(1), 0)
+        self.assertTrue(created)
+
+        vm, = self.manager('GetVm', 's', VM_NAME)
+        attachment, = self.host.call(vm, VM, 'AttachDisk', 'a{sv}a{sv}', 2, 'vdisk', 'o', vdisk,
+                                     'iface', 's', 'scsi', 0)
+        self.assertTrue(self.host.get(attachment, ATTACHMENT, 'Plugged'))
+        disk = self._disk_in_guest(SIZES[1])
+        data = os.urandom(SECTOR)
+        self.guest.write(disk, 5 * SECTOR, data)
+        with open(self.backing(1), 'rb') as f:
+            f.seek(5 * SECTOR)
+            self.assertEqual(f.read(SECTOR), data)
+        self._survives_a_crash(attachment, disk, data)
+
+        self.host.call(attachment, ATTACHMENT, 'HotUnplug', 'a{sv}', 0)
+        self.guest.wait_disks(lambda disks: not disks)
+        self.assertFalse(self.host.get(attachment, ATTACHMENT, 'Plugged'))
+        self.host.call(attachment, ATTACHMENT, 'Detach', 'a{sv}', 0)
+        self.assertEqual(self.objects(ATTACHMENT), {})
+        self.assertNotIn(guid(1), self.host.run('virsh', 'dumpxml', VM_NAME).stdout)
+        self.host.call(target, TARGET, 'Unmanage', 'a{sv}', 0)
+
+    def _disk_in_guest(self, size):
+        disks = self.guest.wait_disks(
+            lambda found: [name for name, (s, _) in found.items() if s == size])
+        name, = disks
+        return name
+
+    def _survives_a_crash(self, attachment, disk, data):
+        """The service dies while its disk is plugged: the guest goes on, and so does it."""
+        self._kill()
+        self.assertTrue(self.host.get(attachment, ATTACHMENT, 'Plugged'))
+        self.assertEqual(self.guest.read(disk, 5 * SECTOR, SECTOR), data)
+
+    def _kill(self):
+        pid, restarts = self.host.main_pid(), int(self.host.unit('NRestarts')['NRestarts'])
+        self.assertNotEqual(pid, 0)
+        self.host.run('kill', '-KILL', str(pid))
+        # systemd does it, nobody calls
+        wait_until(lambda: int(self.host.unit('NRestarts')['NRestarts']) == restarts + 1,
+                   what='the restart')
+        self.host.wait_unit('active')
+        self.assertNotIn(self.host.main_pid(), (0, pid))
+
+    # ---- its life between calls
+
+    def test_exits_when_idle_and_comes_back(self):
+        vdisk = self.a_vdisk(2)
+        before = self.objects(VDISK)
+        self.assertIn(vdisk, before)
+        self.host.wait_unit('inactive')
+        self.assertEqual(self.host.unit('Result')['Result'], 'success')
+        self.assertIsNone(self.host.owner())
+        self.assertEqual(self.objects(VDISK), before)
+        self.host.wait_unit('active')
+
+    def test_restarts_after_a_crash_as_it_was(self):
+        self.a_vdisk(2)
+        before = (self.objects(VDISK), set(self.objects(TARGET)))
+        self._kill()
+        self.assertEqual((self.objects(VDISK), set(self.objects(TARGET))), before)
+
+    def test_without_an_initiator_name_file(self):
+        self.host.wait_unit('inactive')
+        name = '/etc/iscsi/initiatorname.iscsi'
+        self.host.run('mv', name, name + '.away')
+        self.addCleanup(self.host.run, 'mv', name + '.away', name)
+        self.assertTrue(self.host.get(ROOT, MANAGER, 'Version'))
+        self.assertNotEqual(self.host.get(ROOT, MANAGER, 'InitiatorName'), INITIATOR)
+
+    def test_leaves_no_complaint_behind(self):
+        self.host.wait_unit('inactive')
+        self.assertEqual(self.host.run('systemctl', '--failed', '--no-legend').stdout, '')
+        text = self.host.journal()
+        for word in ('type=1326', 'apparmor="DENIED"', 'avc: ', 'dumped core', 'status=31/SYS',
+                     'Watchdog timeout'):
+            self.assertNotIn(word, text)
+        self.assertEqual(self.host.journal('--unit=' + UNIT, '--identifier=directlund',
+                                           '--priority=err'), '')
