@@ -188,10 +188,7 @@ class ClassRun:
             left = self._deadline - time.monotonic()
             if left <= 0 or not select.select([self._pipe], [], [], left)[0]:
                 self._kill()
-                self._fail(self._current or '(the class)', 'not over in time, killed')
-                self.left = self.left if self._current else []
-                if self._current in self.left:
-                    self.left.remove(self._current)
+                self._end_early('not over in time, killed')
                 break
             chunk = os.read(self._pipe, 65536)
             if not chunk:
@@ -213,8 +210,12 @@ class ClassRun:
             self._kill()
             status = 'not ending'
         if self._current or (self.left and not self._failed_before):
-            self._fail(self._current or '(the class)', 'its process ended (%s)' % status)
-            self.left = []
+            self._end_early('its process ended (%s)' % status)
+
+    def _end_early(self, text):
+        """What is left of the class can go on in new namespaces if it was a test that failed."""
+        self._fail(self._current or '(the class)', text)
+        self.left = [name for name in self.left if self._current and name != self._current]
 
     def show_logs(self):
         for directory, _, names in sorted(os.walk(self._logs)):

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the tests of the service share: the calls of the main flows, and checks that always hold."""
+
+import contextlib
+import os
+import socket
+import threading
+import uuid
+
+import client
+import lab
+from client import ROOT
+
+# The namespace of the vDisks' ids: part of the contract.
+VDISK_NAMESPACE = uuid.UUID('8d4f1b62-5e0a-4c39-9d27-31c87a55e094')
+NO_OBJECT = '/'
+
+
+def object_path(kind, identifier):
+    """Bytes that a path element cannot have are written _xx, a leading digit too."""
+    escaped = ''.join(
+        c if c.isascii() and c.isalnum() and not (n == 0 and c.isdigit()) else
+        ''.join('_%02x' % b for b in c.encode()) for n, c in enumerate(identifier))
+    return '%s/%s/%s' % (ROOT, kind, escaped or '_')
+
+
+def vdisk_id(guid):
+    return str(uuid.uuid5(VDISK_NAMESPACE, guid))
+
+
+@contextlib.contextmanager
+def secret_fd(text):
+    """A file descriptor from which the secret can be read."""
+    read, write = os.pipe()
+    os.write(write, text.encode())
+    os.close(write)
+    try:
+        yield read
+    finally:
+        os.close(read)
+
+
+class Portal:
+    """A portal that misbehaves: accepts connections and does what answer(socket) does with each.
+
+        with Portal() as portal:        # never answers
+            ... portal.port ...
+    """
+
+    def __init__(self, answer=None, address='127.0.0.1'):
+        self._answer = answer
+        self.address = address
+        self._socket = socket.create_server((address, 0))
+        self.port = self._socket.getsockname()[1]
+        self._taken = []
+        self.connected = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self._taken.append(connection)
+            self.connected.set()
+            if self._answer:
+                with contextlib.suppress(OSError):
+                    self._answer(connection)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(5)
+        for connection in self._taken:
+            connection.close()
+
+
+class TestCase(lab.TestCase):
+    """A lab with the service, and short names for what the tests call all the time."""
+
+    def call(self, path, interface, method, signature='', *values, **options):
+        """A call by root's client: its only result, or the tuple of them."""
+        reply = self.lab.client.call(path, interface, method, signature, *values, **options)
+        return reply[0] if len(reply) == 1 else reply
+
+    def get(self, path, interface, name):
+        return self.lab.client.get(path, interface, name)
+
+    def discover(self, address='127.0.0.1', port=3260, **options):
+        fds = options.pop('fds', ())
+        return self.call(ROOT, 'Manager', 'DiscoverTargets', '(sqa{sv})', address, port, options,
+                         fds=fds)
+
+    def target(self, target):
+        """The path of a target of the lab; discovers it if it is not known."""
+        path = object_path('targets', target.iqn)
+        if path not in self.lab.client.objects('Target'):
+            self.assertIn(path, self.discover(target.address, target.port))
+        return path
+
+    def connect(self, target, **options):
+        """Connects a target of the lab; its path."""
+        path = self.target(target)
+        self.call(path, 'Target', 'Connect', '(a{sv})', options)
+        return path
+
+    def create_vdisk(self, guid, **options):
+        """(path, created)"""
+        return self.call(ROOT, 'Manager', 'CreateVDisk', '(sa{sv})', guid, options)
+
+    def vm(self, vm):
+        return self.call(ROOT, 'Manager', 'GetVm', '(s)', vm.name)
+
+    def attach(self, vm, device, **options):
+        return self.call(self.vm(vm), 'Vm', 'AttachDisk', '(a{sv}a{sv})', device, options)
+
+    def method(self, path, interface, name, **options):
+        """A method that takes nothing but options."""
+        return self.call(path, interface, name, '(a{sv})', options)
+
+    def detach_all(self, vm):
+        """For cleanups: whatever is attached to the VM goes."""
+        for path in self.get(self.vm(vm), 'Vm', 'Attachments'):
+            self.method(path, 'Attachment', 'Detach')
+
+    def wait_property(self, path, interface, name, value, timeout=10):
+        lab.wait_until(lambda: self.get(path, interface, name) == value, timeout,
+                       '%s of %s being %r (it is %r)' % (name, path, value,
+                                                         self.get(path, interface, name)))
+
+    def assert_consistent(self):
+        """Every object that any property names is there, and both ends of a relation agree."""
+        objects = self.lab.client.managed()
+        for path, interfaces in objects.items():
+            for interface, properties in interfaces.items():
+                for name, value in properties.items():
+                    self._assert_known(objects, value, '%s %s.%s' % (path, interface, name))
+        for path, interfaces in objects.items():
+            attachment = interfaces.get(lab.BUS_NAME + '.Attachment')
+            if attachment:
+                vm = objects[attachment['Vm']][lab.BUS_NAME + '.Vm']
+                self.assertIn(path, vm['Attachments'])
+                if attachment['VDisk'] != NO_OBJECT:
+                    vdisk = objects[attachment['VDisk']][lab.BUS_NAME + '.VDisk']
+                    self.assertIn(path, vdisk['Attachments'])
+
+    def _assert_known(self, objects, value, where):
+        if isinstance(value, str) and value.startswith(ROOT + '/'):
+            self.assertIn(value, objects, where)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                self._assert_known(objects, key, where)
+                self._assert_known(objects, item, where)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                self._assert_known(objects, item, where)
+
+
+__all__ = ['NO_OBJECT', 'Portal', 'ROOT', 'TestCase', 'VDISK_NAMESPACE', 'client', 'object_path',
+           'secret_fd', 'vdisk_id']
