@@ -51,12 +51,18 @@ typedef struct DlIscsiCredentials {
         DlSecret *target_secret;
 } DlIscsiCredentials;
 
-/* initiator_name: an iqn., eui. or naa. name, copied. Negative errno. */
+/*
+ * initiator_name: an iqn., eui. or naa. name, copied. workers: for getaddrinfo() alone; a pool that
+ * other work does not wait for, since dead name servers keep a worker as long as resolve_usec for
+ * each of them. Negative errno.
+ */
 int dl_iscsi_new(sd_event *event, DlWorkers *workers, const char *initiator_name,
                  const DlIscsiLimits *limits, DlIscsi **ret);
-void dl_iscsi_free(DlIscsi *iscsi); /* cancels all operations; takes NULL */
 
-/* No callback after this. Takes NULL. */
+/* Ends every operation: its callback gets Cancelled, now. Takes NULL. */
+void dl_iscsi_free(DlIscsi *iscsi);
+
+/* No callback after this. Takes NULL. When its callback is called, an operation is gone already. */
 void dl_iscsi_cancel(DlIscsiOperation *operation);
 
 /* ---- discovery ---------------------------------------------------------------------------- */
@@ -76,7 +82,8 @@ typedef struct DlIscsiFoundTarget {
 /*
  * targets is NULL if error is set: NameResolution, PortalUnreachable (refused, reset, no route, SYN
  * unanswered), TimedOut (connected, then silent), AuthFailed, ProtocolError (garbage),
- * TargetNotFound, LimitsExceeded, Cancelled (the initiator is going away).
+ * TargetNotFound, LimitsExceeded, InvalidArgs (no address, no iSCSI name, a CHAP user without a
+ * password, twice the same password), Cancelled (the initiator is going away).
  */
 typedef void (*DlIscsiDiscovered)(const DlIscsiFoundTarget *targets, size_t n_targets,
                                   const GError *error, void *userdata);
@@ -96,8 +103,9 @@ typedef struct DlIscsiLun {
         bool write_protected; /* MODE SENSE: the WP bit; false if the LUN does not say */
         uint8_t device_type;  /* SPC-6, peripheral device type: 0 is a disk */
         char *guid;           /* NULL if it has none */
-        char *fingerprint; /* hex digest of page 0x83 as sent: two LUNs of one GUID that differ here
-                            * are not the same LUN; NULL without the page */
+        char *fingerprint;    /* hex digest of what page 0x83 says about the LUN (not about the port
+                               * or the target, which differ by path): two LUNs of one GUID that differ
+                               * here are not the same LUN; NULL without the page */
         char *vendor, *product, *revision, *serial;       /* printable, trimmed, never NULL */
         uint64_t capacity;                                /* bytes */
         uint32_t logical_block_size, physical_block_size; /* bytes */
