@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* org.ovirt.DirectLun.Lun. Loop thread only. */
+
+#include "bus/bus-call.h"
+#include "bus/bus-error.h"
+#include "bus/bus-reply.h"
+
+static DlJob *start_refresh(DlBusCall *call, void *args, void *object, const DlRequest *request,
+                            GError **error)
+{
+        return dl_flow_lun_refresh(object, request, error);
+}
+
+static int method_refresh(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        static const DlBusMethod method = {
+                .verb = "refresh",
+                .parse = dl_bus_parse_options,
+                .action = DL_BUS_CONNECT,
+                .start = start_refresh,
+        };
+
+        return dl_bus_call_begin(m, userdata, &method);
+}
+
+/* ---- properties ---------------------------------------------------------------------------- */
+
+DL_BUS_GETTER(get_guid, DlLun, lun, reply)
+{
+        return dl_bus_append_text(reply, lun->object.id);
+}
+
+DL_BUS_GETTER(get_status, DlLun, lun, reply)
+{
+        return sd_bus_message_append(reply, "s", dl_lun_status_name(lun->status));
+}
+
+DL_BUS_GETTER(get_reason, DlLun, lun, reply)
+{
+        return dl_bus_append_text(reply, lun->reason);
+}
+
+DL_BUS_GETTER(get_holders, DlLun, lun, reply)
+{
+        return dl_bus_append_strv(reply, (const char *const *)lun->holders);
+}
+
+DL_BUS_GETTER(get_type, DlLun, lun, reply)
+{
+        return sd_bus_message_append(reply, "s", dl_lun_type(lun));
+}
+
+DL_BUS_GETTER(get_capacity, DlLun, lun, reply)
+{
+        return sd_bus_message_append(reply, "t", lun->capacity);
+}
+
+DL_BUS_GETTER(get_vendor, DlLun, lun, reply)
+{
+        return dl_bus_append_text(reply, lun->vendor);
+}
+
+DL_BUS_GETTER(get_product, DlLun, lun, reply)
+{
+        return dl_bus_append_text(reply, lun->product);
+}
+
+DL_BUS_GETTER(get_serial, DlLun, lun, reply)
+{
+        return dl_bus_append_text(reply, lun->serial);
+}
+
+DL_BUS_GETTER(get_revision, DlLun, lun, reply)
+{
+        return dl_bus_append_text(reply, lun->revision);
+}
+
+DL_BUS_GETTER(get_logical_block_size, DlLun, lun, reply)
+{
+        return sd_bus_message_append(reply, "u", lun->logical_block_size);
+}
+
+DL_BUS_GETTER(get_physical_block_size, DlLun, lun, reply)
+{
+        return sd_bus_message_append(reply, "u", lun->physical_block_size);
+}
+
+DL_BUS_GETTER(get_discard_max_bytes, DlLun, lun, reply)
+{
+        return sd_bus_message_append(reply, "t", lun->discard_max_bytes);
+}
+
+static int append_where(sd_bus_message *m, const DlPath *path)
+{
+        int r;
+
+        r = dl_bus_append_text_entry(m, "iqn", path->iqn);
+        if (r >= 0)
+                r = dl_bus_append_text_entry(m, "address", path->address);
+        if (r >= 0)
+                r = dl_bus_append_entry(m, "port", "q", path->port);
+        if (r >= 0)
+                r = dl_bus_append_entry(m, "tpgt", "q", path->tpgt);
+        if (r >= 0)
+                r = dl_bus_append_entry(m, "lun", "t", path->lun);
+        return r;
+}
+
+static int append_path(sd_bus_message *m, const DlPath *path)
+{
+        int code = path->last_error.code;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = append_where(m, path);
+        if (r >= 0)
+                r = dl_bus_append_entry(m, "capacity", "t", path->capacity);
+        if (r >= 0)
+                r = dl_bus_append_entry(m, "state", "s", dl_path_state(path));
+        if (r >= 0)
+                r = dl_bus_append_entry(m, "error", "s", code < 0 ? "" : dl_bus_error_name(code));
+        if (r >= 0)
+                r = dl_bus_append_text_entry(m, "message",
+                                             dl_last_error_message(&path->last_error));
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+DL_BUS_GETTER(get_paths, DlLun, lun, reply)
+{
+        int r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+
+        for (unsigned i = 0; r >= 0 && i < lun->paths->len; i++)
+                r = append_path(reply, lun->paths->pdata[i]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+DL_BUS_GETTER(get_vdisk, DlLun, lun, reply)
+{
+        return dl_bus_append_path(reply, dl_lun_vdisk(lun));
+}
+
+/* Nothing can claim a LUN for a storage domain so far. */
+DL_BUS_GETTER(get_storage_domain, DlLun, lun, reply)
+{
+        return sd_bus_message_append(reply, "s", "");
+}
+
+const sd_bus_vtable dl_bus_lun_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("Refresh", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
+                                method_refresh, SD_BUS_VTABLE_UNPRIVILEGED),
+        DL_BUS_CONST("Guid", "s", get_guid),
+        DL_BUS_CHANGES("Status", "s", get_status),
+        DL_BUS_CHANGES("Reason", "s", get_reason),
+        DL_BUS_CHANGES("Holders", "as", get_holders),
+        DL_BUS_CHANGES("Type", "s", get_type),
+        DL_BUS_CHANGES("Capacity", "t", get_capacity),
+        DL_BUS_CHANGES("Vendor", "s", get_vendor),
+        DL_BUS_CHANGES("Product", "s", get_product),
+        DL_BUS_CHANGES("Serial", "s", get_serial),
+        DL_BUS_CHANGES("Revision", "s", get_revision),
+        DL_BUS_CHANGES("LogicalBlockSize", "u", get_logical_block_size),
+        DL_BUS_CHANGES("PhysicalBlockSize", "u", get_physical_block_size),
+        DL_BUS_CHANGES("DiscardMaxBytes", "t", get_discard_max_bytes),
+        DL_BUS_CHANGES("Paths", "aa{sv}", get_paths),
+        DL_BUS_CHANGES("VDisk", "o", get_vdisk),
+        DL_BUS_CHANGES("StorageDomain", "s", get_storage_domain),
+        SD_BUS_VTABLE_END,
+};
