@@ -31,6 +31,7 @@ static void *close_connection(void *userdata)
 
         dl_virt_events_unregister(conn);
         (void)virConnectClose(conn->ptr);
+        dl_virt_inbox_unref(conn->inbox);
         g_array_unref(conn->callbacks);
         g_free(conn);
         return NULL;
@@ -77,6 +78,13 @@ static void opening_free(Opening *opening)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Opening, opening_free)
 
+/* A driver inside this process (test:///) has nothing to keep alive. */
+static bool keep_alive(virConnectPtr ptr)
+{
+        return virConnectSetKeepAlive(ptr, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT) >= 0 ||
+               virGetLastErrorCode() == VIR_ERR_NO_SUPPORT;
+}
+
 static DlVirtConn *conn_open(const Opening *opening)
 {
         g_autoptr(DlVirtConn) conn = NULL;
@@ -88,11 +96,11 @@ static DlVirtConn *conn_open(const Opening *opening)
         *conn = (DlVirtConn){
                 .n_refs = 1,
                 .ptr = ptr,
+                .inbox = dl_virt_inbox_ref(opening->inbox),
                 .id = opening->id,
                 .callbacks = g_array_new(FALSE, FALSE, sizeof(int)),
         };
-        if (virConnectSetKeepAlive(ptr, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT) < 0 ||
-            !dl_virt_events_register(conn, opening->inbox))
+        if (!keep_alive(ptr) || !dl_virt_events_register(conn))
                 return NULL;
         return g_steal_pointer(&conn);
 }
@@ -268,6 +276,8 @@ void dl_virt_free(DlVirt *virt)
         sd_event_source_disable_unref(virt->inbox_source);
         sd_event_source_disable_unref(virt->retry_source);
         g_clear_pointer(&virt->conn, dl_virt_conn_unref);
+        if (virt->inbox)
+                dl_virt_inbox_close(virt->inbox);
         g_clear_pointer(&virt->inbox, dl_virt_inbox_unref);
         g_clear_pointer(&virt->calls, g_hash_table_unref);
         g_clear_pointer(&virt->jobs, g_hash_table_unref);

@@ -141,50 +141,25 @@ static void unref_inbox(void *inbox)
         dl_virt_inbox_unref(inbox);
 }
 
-typedef struct CloseNote {
-        DlVirtInbox *inbox;
-        uint64_t id;
-} CloseNote;
-
-static void close_note_free(void *userdata)
+static void on_close(virConnectPtr ptr, int reason, void *userdata)
 {
-        CloseNote *note = userdata;
+        const DlVirtConn *conn = userdata;
 
-        dl_virt_inbox_unref(note->inbox);
-        g_free(note);
+        dl_virt_inbox_post(conn->inbox, (DlVirtMessage){.kind = DL_VIRT_CLOSED, .id = conn->id});
 }
 
-static void on_close(virConnectPtr conn, int reason, void *userdata)
-{
-        const CloseNote *note = userdata;
-
-        dl_virt_inbox_post(note->inbox, (DlVirtMessage){.kind = DL_VIRT_CLOSED, .id = note->id});
-}
-
-static bool register_close(DlVirtConn *conn, DlVirtInbox *inbox)
-{
-        CloseNote *note = g_new(CloseNote, 1);
-
-        *note = (CloseNote){dl_virt_inbox_ref(inbox), conn->id};
-        if (virConnectRegisterCloseCallback(conn->ptr, on_close, note, close_note_free) == 0)
-                return true;
-        close_note_free(note);
-        /* A driver inside this process (test:///) has nothing that could be lost. */
-        return virGetLastErrorCode() == VIR_ERR_NO_SUPPORT;
-}
-
-bool dl_virt_events_register(DlVirtConn *conn, DlVirtInbox *inbox)
+bool dl_virt_events_register(DlVirtConn *conn)
 {
         /* First of all: a loss before it goes unnoticed, but then the next call fails. */
-        if (!register_close(conn, inbox))
+        if (virConnectRegisterCloseCallback(conn->ptr, on_close, conn, NULL) < 0)
                 return false;
         for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++) {
-                int id = virConnectDomainEventRegisterAny(conn->ptr, NULL, wanted[i].event,
-                                                          wanted[i].callback,
-                                                          dl_virt_inbox_ref(inbox), unref_inbox);
+                int id = virConnectDomainEventRegisterAny(
+                        conn->ptr, NULL, wanted[i].event, wanted[i].callback,
+                        dl_virt_inbox_ref(conn->inbox), unref_inbox);
 
                 if (id < 0) {
-                        dl_virt_inbox_unref(inbox);
+                        dl_virt_inbox_unref(conn->inbox);
                         return false;
                 }
                 g_array_append_val(conn->callbacks, id);
@@ -198,5 +173,7 @@ void dl_virt_events_unregister(DlVirtConn *conn)
         for (guint i = 0; i < conn->callbacks->len; i++)
                 (void)virConnectDomainEventDeregisterAny(conn->ptr,
                                                          g_array_index(conn->callbacks, int, i));
+        /* After this it does not run either: libvirt holds its lock while it does. So it can do
+         * with the connection itself and needs no reference that would keep it open. */
         (void)virConnectUnregisterCloseCallback(conn->ptr, on_close);
 }

@@ -17,6 +17,7 @@ struct DlVirtInbox {
         int fd;
         pthread_mutex_t lock;
         GQueue messages; /* under lock */
+        bool closed;     /* under lock */
 };
 
 void dl_virt_message_free(DlVirtMessage *message)
@@ -56,7 +57,6 @@ void dl_virt_inbox_unref(DlVirtInbox *inbox)
 {
         if (!inbox || __atomic_sub_fetch(&inbox->n_refs, 1, __ATOMIC_ACQ_REL) > 0)
                 return;
-        g_queue_clear_full(&inbox->messages, (GDestroyNotify)dl_virt_message_free);
         pthread_mutex_destroy(&inbox->lock);
         close(inbox->fd);
         g_free(inbox);
@@ -87,10 +87,30 @@ void dl_virt_inbox_wake(DlVirtInbox *inbox)
 
 void dl_virt_inbox_post(DlVirtInbox *inbox, DlVirtMessage message)
 {
+        DlVirtMessage *copy = g_memdup2(&message, sizeof message);
+        bool closed;
+
         pthread_mutex_lock(&inbox->lock);
-        g_queue_push_tail(&inbox->messages, g_memdup2(&message, sizeof message));
+        closed = inbox->closed;
+        if (!closed)
+                g_queue_push_tail(&inbox->messages, copy);
         pthread_mutex_unlock(&inbox->lock);
-        dl_virt_inbox_wake(inbox);
+
+        if (closed)
+                dl_virt_message_free(copy);
+        else
+                dl_virt_inbox_wake(inbox);
+}
+
+void dl_virt_inbox_close(DlVirtInbox *inbox)
+{
+        DlVirtMessage *message;
+
+        pthread_mutex_lock(&inbox->lock);
+        inbox->closed = true;
+        pthread_mutex_unlock(&inbox->lock);
+        while ((message = dl_virt_inbox_take(inbox)))
+                dl_virt_message_free(message);
 }
 
 DlVirtMessage *dl_virt_inbox_take(DlVirtInbox *inbox)

@@ -16,12 +16,15 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
+typedef struct DlVirtInbox DlVirtInbox;
+
 /* One connection to libvirtd. Any thread; the last reference closes it on a thread of its own. */
 typedef struct DlVirtConn {
         int n_refs; /* atomic */
         virConnectPtr ptr;
-        uint64_t id;       /* counts up with every attempt to connect */
-        GArray *callbacks; /* int: the registered domain events */
+        DlVirtInbox *inbox; /* where its events go */
+        uint64_t id;        /* counts up with every attempt to connect */
+        GArray *callbacks;  /* int: the registered domain events */
 } DlVirtConn;
 
 DlVirtConn *dl_virt_conn_ref(DlVirtConn *conn);
@@ -50,8 +53,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DlVirtMessage, dl_virt_message_free)
 
 /* Where all other threads leave messages for the loop thread. Any thread; lives until the last who
  * might post has gone, which may be long after its DlVirt. */
-typedef struct DlVirtInbox DlVirtInbox;
-
 int dl_virt_inbox_new(DlVirtInbox **ret);
 DlVirtInbox *dl_virt_inbox_ref(DlVirtInbox *inbox);
 void dl_virt_inbox_unref(DlVirtInbox *inbox);   /* takes NULL */
@@ -59,6 +60,9 @@ int dl_virt_inbox_fd(const DlVirtInbox *inbox); /* readable when there may be me
 void dl_virt_inbox_clear(DlVirtInbox *inbox); /* before looking: fd is quiet until the next post */
 /* Takes the strings and the connection of the message. */
 void dl_virt_inbox_post(DlVirtInbox *inbox, DlVirtMessage message);
+/* Nobody looks any more: drops what is there and what comes. (A connection in it has a reference on
+ * its inbox in turn.) Comes before the last dl_virt_inbox_unref(). */
+void dl_virt_inbox_close(DlVirtInbox *inbox);
 void dl_virt_inbox_wake(DlVirtInbox *inbox);
 DlVirtMessage *dl_virt_inbox_take(DlVirtInbox *inbox); /* NULL: empty */
 
@@ -66,7 +70,7 @@ DlVirtMessage *dl_virt_inbox_take(DlVirtInbox *inbox); /* NULL: empty */
  * for a moment only. */
 void dl_virt_libvirt_start(void);
 /* Blocks (RPC). false: the connection is not usable; libvirt's last error says why. */
-bool dl_virt_events_register(DlVirtConn *conn, DlVirtInbox *inbox);
+bool dl_virt_events_register(DlVirtConn *conn);
 /* Blocks (RPC). */
 void dl_virt_events_unregister(DlVirtConn *conn);
 
