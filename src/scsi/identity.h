@@ -16,9 +16,9 @@
  * rank the first in the page:
  *
  *   1. page 0x83 whose byte 6 is not 0 (the form of before SPC-3): '3' and the bytes in hex
- *   2. designators of page 0x83 that are about the LUN itself (association 0): '3' NAA 6, '3' NAA
- * 5, '3' any other NAA, '2' EUI-64, '1' T10 vendor id, '0' vendor and product and vendor specific
- * id; binary ones in hex, before ASCII ones of the same kind
+ *   2. designators of page 0x83 that are about the LUN itself (association 0), by their type:
+ *      '3' NAA 6, NAA 5, then any other NAA; '2' EUI-64; '1' T10 vendor id; '0' vendor specific
+ *      (with vendor and product before it). Of one type those in binary, as hex, before ASCII
  *   3. page 0x80: 'S', vendor, product, serial number
  *   4. a SCSI name string of page 0x83 ("iqn.", "eui.", "naa."): '8', '2' or '3' and the name
  *      without those four characters, lower case for the latter two
@@ -27,8 +27,8 @@
  * does every byte that a device node's name may not have. Only the first 254 bytes of a page count.
  *
  * It differs from scsi_id in three things, all outside what scsi_id answers sensibly:
- *   - blank identifiers (empty, or all spaces) are passed over; scsi_id gives the bare prefix,
- * which all unconfigured LUNs of an array would share;
+ *   - blank identifiers (empty, or all spaces) are passed over; scsi_id gives the bare prefix
+ *     then, which all unconfigured LUNs of an array would share;
  *   - a designator that goes on beyond the 254 bytes is passed over; scsi_id reads its stack there;
  *   - rule 4 is multipath's; scsi_id gives nothing, and where it does give something we agree.
  *
