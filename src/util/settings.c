@@ -335,7 +335,7 @@ static void load_file(DlSettings *settings, const char *path, bool optional, GPt
         g_autoptr(GKeyFile) file = g_key_file_new();
         g_autoptr(GError) error = NULL;
         g_autofree char *text = NULL;
-        size_t size;
+        size_t size = 0;
         int r;
 
         r = read_text(path, &text, &size);

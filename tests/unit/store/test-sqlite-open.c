@@ -346,6 +346,36 @@ static void test_page_headers(StoreLab *lab, gconstpointer data)
         g_free(b.data);
 }
 
+/* The same after a crash, with a log that is as it should be. */
+static void test_damaged_with_log(StoreLab *lab, gconstpointer data)
+{
+        const SqliteFolder *folder = lab->database;
+        g_autofree char *log = g_strconcat(folder->database, "-wal", NULL);
+        g_autofree char *shared = g_strconcat(folder->database, "-shm", NULL);
+        g_autofree char *log_bytes = NULL, *copy = NULL;
+        gsize log_size;
+        Bytes b = healthy(lab);
+
+        reopen(lab);
+        store_put(lab, lab->store, "in/the/log", "v");
+        g_assert_true(g_file_get_contents(log, &log_bytes, &log_size, NULL));
+        close_store(lab);
+
+        set_file(folder, b.data, b.size);
+        g_assert_true(g_file_set_contents(log, log_bytes, (gssize)log_size, NULL));
+        reopen(lab);
+        store_assert_range(lab, lab->store, "in/", "in/the/log=v\n");
+        close_store(lab);
+
+        copy = g_memdup2(b.data, b.size);
+        memset(copy + b.size / 2 / 4096 * 4096, 0xff, 4096);
+        set_file(folder, copy, b.size);
+        g_assert_true(g_file_set_contents(log, log_bytes, (gssize)log_size, NULL));
+        g_assert_true(g_file_set_contents(shared, "", 0, NULL)); /* what is there after a crash */
+        expect_refused(lab, "damaged");
+        g_free(b.data);
+}
+
 static void test_other_file(StoreLab *lab, gconstpointer data)
 {
         const SqliteFolder *folder = lab->database;
@@ -409,6 +439,7 @@ int main(int argc, char *argv[])
         ADD("cut", test_cut);
         ADD("overwritten", test_overwritten);
         ADD("page-headers", test_page_headers);
+        ADD("damaged-with-log", test_damaged_with_log);
         ADD("other-file", test_other_file);
         ADD("wrong-tables", test_wrong_tables);
         ADD("lost-but-log", test_lost_but_log);

@@ -271,8 +271,6 @@ static void test_noise(Lab *lab, gconstpointer data)
 
 static void test_environment(Lab *lab, gconstpointer data)
 {
-        g_autofree char *expected = NULL;
-
         g_unsetenv("DIRECTLUND_CONFIG");
         g_assert_cmpstr(dl_settings_path(), ==, DL_CONFIG_FILE);
         g_setenv("DIRECTLUND_CONFIG", "", TRUE);
