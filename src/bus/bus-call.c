@@ -177,11 +177,13 @@ void dl_bus_call_identified(DlBusCall *call)
         g_autoptr(GError) error = NULL;
 
         g_return_if_fail(dl_bus_client_is_known(call->client, &call->uid));
-        if (!dl_bus_user_enter(call->bus, call->uid, &error)) {
-                call_fail(call, error);
-                return;
+        if (call->method->start) {
+                if (!dl_bus_user_enter(call->bus, call->uid, &error)) {
+                        call_fail(call, error);
+                        return;
+                }
+                call->counted = true;
         }
-        call->counted = true;
         call_authorise(call);
 }
 
@@ -256,13 +258,16 @@ static DlBusCall *call_new(sd_bus_message *message, const DlObject *object,
 int dl_bus_call_begin(sd_bus_message *message, DlObject *object, const DlBusMethod *method)
 {
         DlBusCall *call = call_new(message, object, method);
+        unsigned max = call->bus->settings->jobs_per_client_max;
         g_autoptr(GError) error = NULL;
 
+        if (!method->start) /* a client with all the jobs it may have must be able to cancel one */
+                max *= 2;
         if (!method->parse(call, call->args, &error)) {
                 call_fail(call, error);
                 return 1;
         }
-        call->client = dl_bus_client_join(call->bus, call, sd_bus_message_get_sender(message),
+        call->client = dl_bus_client_join(call->bus, call, sd_bus_message_get_sender(message), max,
                                           &error);
         if (!call->client)
                 call_fail(call, error);

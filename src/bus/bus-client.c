@@ -119,11 +119,12 @@ static DlBusClient *client_new(DlBus *bus, const char *name, GError **error)
         return client;
 }
 
-DlBusClient *dl_bus_client_join(DlBus *bus, DlBusCall *call, const char *sender, GError **error)
+DlBusClient *dl_bus_client_join(DlBus *bus, DlBusCall *call, const char *sender, unsigned max,
+                                GError **error)
 {
         DlBusClient *client = g_hash_table_lookup(bus->clients, sender);
 
-        if (client && client->calls->len >= bus->settings->jobs_per_client_max) {
+        if (client && client->calls->len >= max) {
                 g_set_error(error, DL_ERROR, DL_ERROR_LIMITS_EXCEEDED,
                             "%u calls of this client are in progress: wait until one has ended",
                             client->calls->len);

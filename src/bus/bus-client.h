@@ -13,11 +13,12 @@ typedef struct DlBusClient DlBusClient;
 typedef struct DlBusCall DlBusCall;
 
 /*
- * Counts the call among its sender's. NULL with LimitsExceeded. If the client is not known yet,
- * dl_bus_call_identified() is called later, from the loop; dl_bus_call_abandoned() if it is gone,
- * at any time.
+ * Counts the call among its sender's. NULL with LimitsExceeded if there are max already. If the
+ * client is not known yet, dl_bus_call_identified() is called later, from the loop;
+ * dl_bus_call_abandoned() if it is gone, at any time.
  */
-DlBusClient *dl_bus_client_join(DlBus *bus, DlBusCall *call, const char *sender, GError **error);
+DlBusClient *dl_bus_client_join(DlBus *bus, DlBusCall *call, const char *sender, unsigned max,
+                                GError **error);
 
 /* Whether it is known who it is. */
 bool dl_bus_client_is_known(const DlBusClient *client, uint32_t *ret_uid);

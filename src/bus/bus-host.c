@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.ovirt.DirectLun.Host. Loop thread only. */
 
-#include "bus/bus-error.h"
 #include "bus/bus-object.h"
 #include "bus/bus-reply.h"
 
@@ -32,7 +31,6 @@ DL_BUS_GETTER(get_initiator_name, DlHost, host, reply)
 
 static int append_target(sd_bus_message *m, const DlTarget *target)
 {
-        int code = target->last_error.code;
         int r;
 
         r = sd_bus_message_open_container(m, 'e', "o(sss)");
@@ -42,7 +40,7 @@ static int append_target(sd_bus_message *m, const DlTarget *target)
                 r = sd_bus_message_open_container(m, 'r', "sss");
         if (r >= 0)
                 r = sd_bus_message_append(m, "ss", dl_target_state_name(target->state),
-                                          code < 0 ? "" : dl_bus_error_name(code));
+                                          dl_last_error_name(&target->last_error));
         if (r >= 0)
                 r = dl_bus_append_text(m, dl_last_error_message(&target->last_error));
         if (r >= 0)

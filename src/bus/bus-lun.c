@@ -2,7 +2,6 @@
 /* org.ovirt.DirectLun.Lun. Loop thread only. */
 
 #include "bus/bus-call.h"
-#include "bus/bus-error.h"
 #include "bus/bus-reply.h"
 
 static DlJob *start_refresh(DlBusCall *call, void *args, void *object, const DlRequest *request,
@@ -108,7 +107,6 @@ static int append_where(sd_bus_message *m, const DlPath *path)
 
 static int append_path(sd_bus_message *m, const DlPath *path)
 {
-        int code = path->last_error.code;
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
@@ -119,7 +117,7 @@ static int append_path(sd_bus_message *m, const DlPath *path)
         if (r >= 0)
                 r = dl_bus_append_entry(m, "state", "s", dl_path_state(path));
         if (r >= 0)
-                r = dl_bus_append_entry(m, "error", "s", code < 0 ? "" : dl_bus_error_name(code));
+                r = dl_bus_append_entry(m, "error", "s", dl_last_error_name(&path->last_error));
         if (r >= 0)
                 r = dl_bus_append_text_entry(m, "message",
                                              dl_last_error_message(&path->last_error));

@@ -8,7 +8,6 @@
 
 #include "bus/bus-object.h"
 
-#include "bus/bus-error.h"
 #include "util/log.h"
 
 #include <errno.h>
@@ -173,14 +172,13 @@ static void on_job_completed(DlJob *job, void *userdata)
         DlBus *bus = userdata;
         g_autofree char *path = NULL;
         g_autofree char *message = NULL;
-        bool failed = job->error.code >= 0;
 
         if (!bus->announcing)
                 return;
         path = dl_bus_path(DL_KIND_JOB, job->object.id);
         message = g_utf8_make_valid(dl_last_error_message(&job->error), -1);
         told(sd_bus_emit_signal(bus->connection, path, folders[DL_KIND_JOB].interface, "Completed",
-                                "bss", !failed, failed ? dl_bus_error_name(job->error.code) : "",
+                                "bss", job->error.code < 0, dl_last_error_name(&job->error),
                                 message),
              "the completion", path);
 }

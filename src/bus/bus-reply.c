@@ -3,7 +3,6 @@
 
 #include "bus/bus-reply.h"
 
-#include "bus/bus-error.h"
 #include "bus/bus-object.h"
 
 #include <stdarg.h>
@@ -36,8 +35,7 @@ int dl_bus_append_last_error(sd_bus_message *m, const DlLastError *e)
 {
         g_autofree char *message = g_utf8_make_valid(dl_last_error_message(e), -1);
 
-        return sd_bus_message_append(m, "(ss)", e->code < 0 ? "" : dl_bus_error_name(e->code),
-                                     message);
+        return sd_bus_message_append(m, "(ss)", dl_last_error_name(e), message);
 }
 
 int dl_bus_append_strv(sd_bus_message *m, const char *const *strv)

@@ -3,7 +3,6 @@
 
 #include "bus/bus-call.h"
 #include "bus/bus-chap.h"
-#include "bus/bus-error.h"
 #include "bus/bus-reply.h"
 
 /* ---- methods ------------------------------------------------------------------------------- */
@@ -208,11 +207,10 @@ DL_BUS_GETTER(get_portal_states, DlTarget, target, reply)
 
         for (unsigned i = 0; r >= 0 && i < target->portals->len; i++) {
                 const DlPortal *portal = target->portals->pdata[i];
-                int code = portal->last_error.code;
 
                 r = sd_bus_message_append(reply, "(sqss)", portal->address, portal->port,
                                           dl_target_state_name(portal->state),
-                                          code < 0 ? "" : dl_bus_error_name(code));
+                                          dl_last_error_name(&portal->last_error));
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
