@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Checks of the source tree itself. Each takes its top directory and returns what is wrong, a list of
-lines, empty if all is well."""
+"""Checks of the source tree itself. Each takes its top directory and returns what is wrong: a list
+of lines, empty if all is well."""
 
 import os
 import re

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """D-Bus clients for the tests: GLib's (through gi), and a recorder of what passes on the bus.
 
-Values are plain Python: dictionaries of a{sv} are written as {'name': value} with str → s, bool → b,
-int → i, float → d and list of str → as; anything else as GLib.Variant.
+Values are plain Python: dictionaries of a{sv} are written as {'name': value} with str → s,
+bool → b, int → i, float → d and list of str → as; anything else as GLib.Variant.
 """
 
 import json
@@ -186,8 +186,8 @@ class Client:
         return self.call(path, 'org.freedesktop.DBus.Introspectable', 'Introspect')[0]
 
     def _driver(self, method, signature, *values):
-        return self.call('/org/freedesktop/DBus', 'org.freedesktop.DBus', method, signature, *values,
-                         destination='org.freedesktop.DBus')
+        return self.call('/org/freedesktop/DBus', 'org.freedesktop.DBus', method, signature,
+                         *values, destination='org.freedesktop.DBus')
 
     def owner_pid(self, name=BUS_NAME):
         try:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A guest for the lab: Debian's cloud kernel and a busybox initramfs with a shell on its serial line.
+"""A guest for the lab: Debian's cloud kernel, and a busybox initramfs with a shell on its serial
+line.
 
 image() makes the kernel and the initramfs once and keeps them under /var/cache/directlun-tests (the
 kernel is a package that is only unpacked, never installed). Guest talks to a running one.

@@ -3,12 +3,10 @@
 
 import contextlib
 import os
-import socket
-import threading
 import uuid
 
-import client
 import lab
+import portals
 from client import ROOT
 
 # The namespace of the vDisks' ids: part of the contract.
@@ -40,44 +38,21 @@ def secret_fd(text):
         os.close(read)
 
 
-class Portal:
-    """A portal that misbehaves: accepts connections and does what answer(socket) does with each.
+class SilentPortal(portals.Silent):
+    """Takes connections and never says anything.
 
-        with Portal() as portal:        # never answers
+        with SilentPortal() as portal:
             ... portal.port ...
     """
 
-    def __init__(self, answer=None, address='127.0.0.1'):
-        self._answer = answer
-        self.address = address
-        self._socket = socket.create_server((address, 0))
-        self.port = self._socket.getsockname()[1]
-        self._taken = []
-        self.connected = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self._taken.append(connection)
-            self.connected.set()
-            if self._answer:
-                with contextlib.suppress(OSError):
-                    self._answer(connection)
-
     def __enter__(self):
-        self._thread.start()
         return self
 
     def __exit__(self, *_):
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join(5)
-        for connection in self._taken:
-            connection.close()
+        self.stop()
+
+    def wait_connected(self):
+        lab.wait_until(lambda: self.total, what='a connection to the silent portal')
 
 
 class TestCase(lab.TestCase):
@@ -160,6 +135,3 @@ class TestCase(lab.TestCase):
             for item in value:
                 self._assert_known(objects, item, where)
 
-
-__all__ = ['NO_OBJECT', 'Portal', 'ROOT', 'TestCase', 'VDISK_NAMESPACE', 'client', 'object_path',
-           'secret_fd', 'vdisk_id']

@@ -101,8 +101,9 @@ class Suite:
                         ['ninja', '-C', directory]):
             status, output = call(command, BUILD_DEADLINE)
             if status != 0:
+                said = re.sub(r'^\[\d+/\d+\] .*\n', '', output, flags=re.M)
                 self.failed('build (%s)' % name,
-                            output if status is not None else output + '\nnot over in time')
+                            said if status is not None else said + '\nnot over in time')
                 return None
         self.passed('build (%s), without a warning, in %.0f s' % (name, time.monotonic() - started))
         return directory
