@@ -304,12 +304,40 @@ DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xm
         return change(virt, job, timeout_usec, done, userdata);
 }
 
+static bool has_disk(virDomainPtr domain, const char *alias, unsigned xml_flags)
+{
+        g_autofree char *xml = read_xml(domain, xml_flags);
+        g_autoptr(DlDomain) parsed = xml ? dl_domain_parse(xml, NULL) : NULL;
+
+        if (!parsed)
+                return true; /* nobody knows */
+        for (guint i = 0; i < parsed->disks->len; i++) {
+                const DlDomainDisk *disk = g_ptr_array_index(parsed->disks, i);
+
+                if (g_strcmp0(disk->alias, alias) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* libvirt 9.0 calls it an internal error (code 1), newer ones a missing device. */
+static bool is_not_attached(DlVirtJob *job, virDomainPtr domain)
+{
+        return (job->affect & DL_VIRT_LIVE && !has_disk(domain, job->text, 0)) ||
+               (job->affect & DL_VIRT_CONFIG &&
+                !has_disk(domain, job->text, VIR_DOMAIN_XML_INACTIVE));
+}
+
 static void run_detach_device(DlVirtJob *job)
 {
         g_autoptr(virDomain) domain = look_up(job);
 
-        if (domain && virDomainDetachDeviceAlias(domain, job->text, affect_flags(job->affect)) < 0)
+        if (domain &&
+            virDomainDetachDeviceAlias(domain, job->text, affect_flags(job->affect)) < 0) {
                 set_domain_error(job, domain, affect_needs(job->affect));
+                if (job->error->code == DL_ERROR_LIBVIRT_ERROR && is_not_attached(job, domain))
+                        job->error->code = DL_ERROR_NOT_ATTACHED;
+        }
 }
 
 DlVirtCall *dl_virt_detach_device(DlVirt *virt, const char *uuid, const char *alias,
