@@ -343,12 +343,34 @@ static void test_write_error(StoreLab *lab, gconstpointer data)
         store_assert_range(lab, lab->store, "after", "after=v\n");
 }
 
+static bool write_text(const char *path, const char *text)
+{
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+        if (fd >= 0)
+                close(fd);
+        return ok;
+}
+
+/* Not root: in a user namespace, where we are still ourselves. */
+static bool enter_namespaces(void)
+{
+        g_autofree char *uid_map = g_strdup_printf("%u %u 1", getuid(), getuid());
+        g_autofree char *gid_map = g_strdup_printf("%u %u 1", getgid(), getgid());
+
+        if (unshare(CLONE_NEWNS) == 0)
+                return true;
+        return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
+               write_text("/proc/self/setgroups", "deny") &&
+               write_text("/proc/self/uid_map", uid_map) &&
+               write_text("/proc/self/gid_map", gid_map);
+}
+
 static bool mount_tmpfs(const char *path)
 {
-        if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-                return false;
-        return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-               mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m") == 0;
+        return enter_namespaces() && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+               mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=1777") == 0;
 }
 
 static void make_ballast(const char *path, size_t size)
