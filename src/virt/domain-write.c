@@ -118,7 +118,10 @@ static void append_attachment(GString *out, const DlDomainAttachment *attachment
         dl_xml_append_attribute(out, "data-path", attachment->data_path);
         dl_xml_append_attribute(out, "serial", attachment->serial);
         g_string_append_c(out, '>');
-        dl_address_append(out, "address", attachment->address);
+        /* One of a kind that we do not know, which libvirt may have chosen, is not worth keeping:
+         * it would not be understood when it is read. */
+        if (attachment->address && dl_address_check(attachment->address, NULL))
+                dl_address_append(out, "address", attachment->address);
         g_string_append(out, "</attachment>");
 }
 

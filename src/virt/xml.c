@@ -120,7 +120,7 @@ static xmlDoc *parse(const char *text, size_t size, GError **error)
                                                 : last && last->message ? last->message
                                                                         : "not well formed");
 
-                set_error(error, g_strstrip(why));
+                set_error(error, g_strdelimit(g_strstrip(why), "\r\n", ' '));
         }
         xmlFreeParserCtxt(context);
         return doc;
