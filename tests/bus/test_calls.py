@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The life of calls and of the process: limits, order of signals, clients that go, idle exits."""
+
+import os
+import random
+import signal
+import time
+
+from gi.repository import GLib
+
+import caller
+import client
+import lab
+from caller import Caller, dictionary
+from client import ROOT
+from service import Portal, TestCase
+
+LIMITS_EXCEEDED = lab.BUS_NAME + '.Error.LimitsExceeded'
+
+
+def discovery(port, *options):
+    return caller.arguments(GLib.Variant('s', '127.0.0.1'), GLib.Variant('q', port),
+                            dictionary(*options))
+
+
+class Calls(TestCase):
+    services = ('bus', 'polkit')
+    settings = {'Daemon': {'JobsPerClientMax': '4'},
+                'iSCSI': {'ConnectTimeoutSec': '30', 'LoginTimeoutSec': '30'}}
+
+    @classmethod
+    def prepare(cls):
+        cls.lab.start_daemon()
+        cls.root, cls.other, cls.nobody = Caller(), Caller(), Caller('nobody')
+
+    def begin(self, user, portal, *options):
+        return user.begin(ROOT, 'Manager', 'DiscoverTargets', discovery(portal.port, *options))
+
+    def job(self, token):
+        return next((path for path, p in self.lab.client.objects('Job').items()
+                     if p['Token'] == token), None)
+
+    def cancel(self, path):
+        self.method(path, 'Job', 'Cancel')
+
+    def test_limits(self):
+        silent = caller.arguments(dictionary())
+        with Portal() as portal:
+            pending = [self.begin(self.root, portal, ('job-token', str(n))) for n in range(4)]
+            jobs = [lab.wait_until(lambda: self.job(str(n)), what='a job') for n in range(4)]
+            for user in self.root, self.other:
+                self.assertEqual(user.error_of(ROOT, 'Manager', 'GetDeviceList', silent),
+                                 LIMITS_EXCEEDED)
+            self.assertEqual(self.nobody.error_of(ROOT, 'Manager', 'GetDeviceList', silent), '')
+            self.assertFalse(any(p.done for p in pending))
+            self.assertEqual(self.root.error_of(jobs[0], 'Job', 'Cancel', silent), '')
+            with self.assertDBusError('Cancelled'):
+                pending[0].wait(5)
+            self.assertEqual(self.other.error_of(ROOT, 'Manager', 'GetDeviceList', silent), '')
+            for path, p in zip(jobs[1:], pending[1:]):
+                self.cancel(path)
+                with self.assertDBusError('Cancelled'):
+                    p.wait(5)
+
+    def test_many_calls_at_once(self):
+        """Each is answered: done, or refused by the limit."""
+        pending = [self.nobody.begin(ROOT, 'Manager', 'GetDeviceList', caller.arguments(dictionary()))
+                   for _ in range(300)]
+        results = [p.wait_error() for p in pending]
+        self.assertEqual(set(results) - {'', LIMITS_EXCEEDED}, set())
+        self.assertIn('', results)
+        self.assertEqual(self.nobody.error_of(ROOT, 'Manager', 'GetDeviceList',
+                                              caller.arguments(dictionary())), '')
+
+    def test_job_and_signals_before_the_reply(self):
+        me = self.root.unique_name
+        with Portal() as portal, client.Recorder() as recorder:
+            pending = self.begin(self.root, portal, ('job-token', 'watched'))
+            path = lab.wait_until(lambda: self.job('watched'), what='the job')
+            self.cancel(path)
+            with self.assertDBusError('Cancelled'):
+                pending.wait(5)
+            seen = recorder.until(lambda m: m['type'] == 'method_error' and m['destination'] == me)
+        about = [m for m in seen if m['type'] == 'signal' and
+                 (m['path'] == path or path in str(m['payload']['data'][:1]))]
+        self.assertEqual(about[0]['member'], 'InterfacesAdded')
+        self.assertEqual(about[-1]['member'], 'Completed')
+        self.assertEqual(about[-1]['payload']['data'][:2], [False, 'Cancelled'])
+        changed = {name: value['data'] for m in about if m['member'] == 'PropertiesChanged'
+                   for name, value in m['payload']['data'][1].items()}
+        self.assertEqual((changed['State'], changed['Error'][0]), ('cancelled', 'Cancelled'))
+
+    def test_client_that_goes(self):
+        passing = Caller()
+        with Portal() as portal:
+            self.begin(passing, portal, ('job-token', 'orphan'))
+            path = lab.wait_until(lambda: self.job('orphan'), what='the job')
+            passing.close()
+            self.assertEqual(self.get(path, 'Job', 'State'), 'running')
+            self.cancel(path)
+            self.wait_property(path, 'Job', 'State', 'cancelled')
+        for _ in range(20): # before anything could begin
+            passing = Caller()
+            passing.begin(ROOT, 'Manager', 'GetDeviceList', caller.arguments(dictionary()))
+            passing.close()
+        lab.wait_until(lambda: self.root.error_of(ROOT, 'Manager', 'GetDeviceList',
+                                                  caller.arguments(dictionary())) == '',
+                       what='their calls being over')
+
+    def test_calls_without_a_reply(self):
+        """NO_REPLY_EXPECTED: done all the same, and nothing is sent."""
+        with Portal() as portal:
+            self.lab.run('busctl', '--system', '--expect-reply=no', 'call', lab.BUS_NAME, ROOT,
+                         lab.MANAGER, 'DiscoverTargets', 'sqa{sv}', '127.0.0.1', str(portal.port),
+                         '1', 'job-token', 's', 'quiet')
+            path = lab.wait_until(lambda: self.job('quiet'), what='the job')
+            self.cancel(path)
+            self.wait_property(path, 'Job', 'State', 'cancelled')
+
+    def test_there_is_one_service(self):
+        pid = self.lab.owner_pid()
+        second = self.lab.run(lab.WORK + '/directlund', check=False)
+        self.assertNotEqual(second.returncode, 0)
+        self.assertEqual(self.lab.owner_pid(), pid)
+        for user in self.root, self.nobody:
+            with self.assertRaises(client.DBusError):
+                user.call('/org/freedesktop/DBus', 'org.freedesktop.DBus', 'RequestName', '(su)',
+                          lab.BUS_NAME, 0, destination='org.freedesktop.DBus')
+
+    def test_stopped_in_the_middle(self):
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            self.lab.start_daemon()
+            with Portal() as portal:
+                pending = self.begin(self.root, portal)
+                self.assertTrue(portal.connected.wait(10))
+                self.lab.stop_daemon(sig)
+                with self.assertDBusError('Cancelled'):
+                    pending.wait(5)
+        self.lab.start_daemon()
+
+    def test_ends_with_the_bus(self):
+        pid = self.lab.start_daemon()
+        self.lab.kill('bus')
+        self.assertTrue(lab.wait_exit(pid, 10), 'it outlives its bus')
+        os.unlink('/run/dbus/system_bus_socket')
+        self.lab._client = None
+        self.lab.start_bus()
+        self.prepare()
+
+
+class Idle(TestCase):
+    """It leaves as soon as it can, and no call is lost on the way."""
+
+    services = ('bus', 'polkit')
+    settings = {'Daemon': {'IdleExitSec': '0.02', 'JobLingerSec': '0'}}
+
+    def test_no_call_is_lost(self):
+        chance = random.Random(42)
+        pids = set()
+        for n in range(200):
+            if n % 2:
+                self.call(ROOT, 'Manager', 'GetDeviceList', '(a{sv})', {})
+            else:
+                self.assertTrue(self.get(ROOT, 'Manager', 'Version'))
+            pids.add(self.lab.owner_pid())
+            time.sleep(chance.uniform(0, 0.08)) # the race itself: around the moment when it leaves
+        self.assertGreater(len(pids - {None}), 20, 'it hardly ever left')
+
+    def test_stays_for_a_job(self):
+        with Portal() as portal:
+            pending = self.lab.client.start(ROOT, lab.MANAGER, 'DiscoverTargets', '(sqa{sv})',
+                                            '127.0.0.1', portal.port,
+                                            {'timeout-ms': GLib.Variant('u', 1500)})
+            self.assertTrue(portal.connected.wait(10))
+            pid = self.lab.owner_pid()
+            with self.assertDBusError('TimedOut'):
+                pending.wait(10)
+            self.assertIsNotNone(pid)
+        self.assertTrue(lab.wait_exit(pid, 10), 'it stays when the job is over')
+        lab.wait_until(lambda: self.lab.owner_pid() is None, what='its name being released')
