@@ -42,6 +42,7 @@ struct DlLun {
         uint64_t discard_max_bytes;
         uint8_t device_type; /* SPC-6; 0: disk */
         bool write_protected;
+        char *stored; /* its row as last written */
 };
 
 const char *dl_lun_type(const DlLun *lun);     /* "iSCSI" */

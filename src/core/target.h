@@ -43,9 +43,10 @@ struct DlTarget {
         bool was_used;            /* has, or had, a user since it was held */
         bool was_managed;         /* what was announced last */
         unsigned n_jobs;          /* running jobs that need it */
-        unsigned n_connecting;    /* inspections in flight */
-        struct DlConnect *check;  /* the periodic one */
-        uint64_t next_check_usec;
+        GPtrArray *connects;      /* DlConnect in flight */
+        uint64_t users_mark;      /* a digest of the users that were announced last */
+        bool checking;            /* the periodic check runs */
+        uint64_t next_check_usec; /* monotonic; 0: none is due */
 };
 
 bool dl_target_is_managed(const DlTarget *target);

@@ -17,6 +17,11 @@ struct DlVm {
         GQueue queue;       /* DlOperation that want it; the head has it */
         DlVirtCall *look;   /* a look at it under way */
         bool look_again;
+        char *releasing; /* alias of the disk that an operation waits for the guest to release */
+        void (*released)(bool released, void *userdata);
+        void *released_userdata;
+        void (*stopped)(void *userdata); /* an operation waits for its end */
+        void *stopped_userdata;
 };
 
 bool dl_vm_is_active(const DlVm *vm);

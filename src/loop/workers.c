@@ -2,7 +2,8 @@
 /*
  * Worker pool. The loop thread owns every DlWork and all queues; a worker sees only the item that
  * was handed to it through the GThreadPool and gives it back through the finished queue and an
- * eventfd. So the only data shared between threads are two GAsyncQueues.
+ * eventfd. So the only data shared between threads are two GAsyncQueues and two atomic flags:
+ * whether an item has begun, and whether the pool is being freed.
  */
 
 #include "workers.h"
@@ -20,7 +21,14 @@ struct DlWork {
         DlDoneFunc done;
         void *data;
         GDestroyNotify free_data;
-        gboolean cancelled;
+        gboolean cancelled; /* of the loop thread */
+        gint state; /* atomic: who is first, the worker that begins or the loop that cancels */
+};
+
+enum {
+        WAITING,
+        BEGUN,
+        DROPPED,
 };
 
 struct DlWorkers {
@@ -32,6 +40,7 @@ struct DlWorkers {
          * as long as an item of it runs. */
         GHashTable *busy;
         unsigned pending;
+        gint closing; /* atomic: nothing begins any more */
 };
 
 static void work_free(DlWork *work)
@@ -49,7 +58,9 @@ static void run_on_worker(gpointer item, gpointer userdata)
         DlWorkers *workers = userdata;
         uint64_t one = 1;
 
-        work->work(work->data);
+        if (!g_atomic_int_get(&workers->closing) &&
+            g_atomic_int_compare_and_exchange(&work->state, WAITING, BEGUN))
+                work->work(work->data);
         g_async_queue_push(workers->finished, work);
         /* Fails only if the counter is full, and then the loop is already woken. */
         while (write(workers->wakeup_fd, &one, sizeof one) < 0 && errno == EINTR)
@@ -139,6 +150,7 @@ void dl_workers_free(DlWorkers *workers)
 
         if (!workers)
                 return;
+        g_atomic_int_set(&workers->closing, 1);
         drop_waiting(workers);
         g_thread_pool_free(workers->pool, FALSE, TRUE);
         while ((work = g_async_queue_try_pop(workers->finished)))
@@ -184,6 +196,7 @@ void dl_work_cancel(DlWork *work)
         if (!work)
                 return;
         work->cancelled = TRUE;
+        (void)g_atomic_int_compare_and_exchange(&work->state, WAITING, DROPPED);
 
         /* Waiting behind another item of its key: it can go at once. Else it runs, or is about to.
          */

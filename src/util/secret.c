@@ -6,10 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 struct DlSecret {
@@ -46,28 +49,43 @@ DlSecret *dl_secret_new(const void *bytes, size_t size, GError **error)
         return s;
 }
 
+/* File systems in memory or on local disks: a read of a few bytes from them ends soon. One from a
+ * network, or from another process (FUSE), may never end. */
+static bool is_local(int fd)
+{
+        static const long local[] = {TMPFS_MAGIC,       EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,
+                                     BTRFS_SUPER_MAGIC, RAMFS_MAGIC,      OVERLAYFS_SUPER_MAGIC};
+        struct statfs st;
+
+        for (size_t i = 0; fstatfs(fd, &st) == 0 && i < G_N_ELEMENTS(local); i++)
+                if ((long)st.f_type == local[i])
+                        return true;
+        return false;
+}
+
 /*
- * One read that cannot wait, whatever the sender of the descriptor does meanwhile with its own
- * copy: RWF_NOWAIT is per call, unlike O_NONBLOCK, which the sender could clear again. Files that
- * do not know RWF_NOWAIT are read plainly only if they live in memory (a memfd has seals).
+ * One read that cannot wait for long, whatever the sender of the descriptor does meanwhile with its
+ * own copy: RWF_NOWAIT is per call, unlike O_NONBLOCK, which the sender could clear again. offset
+ * -1: a pipe.
  */
-static ssize_t read_nowait(int fd, char *buffer, size_t size)
+static ssize_t read_nowait(int fd, char *buffer, size_t size, off_t offset)
 {
         struct iovec v = {.iov_base = buffer, .iov_len = size};
-        ssize_t n = preadv2(fd, &v, 1, -1, RWF_NOWAIT);
+        ssize_t n = preadv2(fd, &v, 1, offset, RWF_NOWAIT);
 
-        if (n < 0 && errno == EOPNOTSUPP && fcntl(fd, F_GET_SEALS) >= 0)
-                n = read(fd, buffer, size);
+        if (n < 0 && (errno == EOPNOTSUPP || errno == EAGAIN) && offset >= 0 && is_local(fd))
+                n = pread(fd, buffer, size, offset);
         return n < 0 ? -errno : n;
 }
 
-/* How many bytes the descriptor had to its end, at most size; negative errno. */
-static ssize_t read_to_end(int fd, char *buffer, size_t size)
+/* How many bytes the descriptor had to its end, at most size; negative errno. A file is read from
+ * its start, wherever its writer has left the position. */
+static ssize_t read_to_end(int fd, bool seekable, char *buffer, size_t size)
 {
         size_t n = 0;
 
         while (n < size) {
-                ssize_t k = read_nowait(fd, buffer + n, size - n);
+                ssize_t k = read_nowait(fd, buffer + n, size - n, seekable ? (off_t)n : -1);
 
                 if (k == -EINTR)
                         continue;
@@ -91,7 +109,7 @@ DlSecret *dl_secret_read(int fd, GError **error)
                             "A secret is passed as a memfd, the reading end of a pipe, or a file");
                 return NULL;
         }
-        ssize_t n = read_to_end(fd, buffer, sizeof buffer);
+        ssize_t n = read_to_end(fd, S_ISREG(st.st_mode), buffer, sizeof buffer);
         if (n == -EAGAIN)
                 g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
                             "The secret must be written, and the pipe closed, before the call");

@@ -36,6 +36,11 @@ void dl_uuid_for_guid(const char *guid, char ret[static DL_UUID_SIZE])
         uuid5("", guid, ret);
 }
 
+void dl_uuid_for_secret(const char *iqn, char ret[static DL_UUID_SIZE])
+{
+        uuid5("secret:", iqn, ret);
+}
+
 void dl_uuid_for_attachment(const char *vm, const char *vdisk, char ret[static DL_UUID_SIZE])
 {
         g_autofree char *name = g_strconcat(vm, "/", vdisk, NULL);

@@ -212,6 +212,22 @@ static void test_cancel_running(Lab *lab, gconstpointer data)
         g_assert_cmpstr(lab->log->str, ==, ".b.");
 }
 
+/* With one thread: the second was given to the pool, but cannot have begun. */
+static void test_cancel_not_begun(Lab *lab, gconstpointer data)
+{
+        DlWork *b;
+
+        submit_gated(lab, 'a', NULL);
+        wait_inside(lab, 1);
+        b = submit(item_new(lab, 'b'), NULL);
+        dl_work_cancel(b);
+        open_gate(lab);
+        drain(lab);
+        g_assert_cmpstr(lab->worked->str, ==, "a");
+        g_assert_null(strchr(lab->log->str, 'b'));
+        g_assert_cmpuint(lab->log->len, ==, 3);
+}
+
 static void test_cancel_from_done(Lab *lab, gconstpointer data)
 {
         Item *a = item_new(lab, 'a');
@@ -298,6 +314,7 @@ int main(int argc, char *argv[])
         ADD("key-does-not-block-others", 2, test_key_does_not_block_others);
         ADD("cancel-waiting", 2, test_cancel_waiting);
         ADD("cancel-running", 2, test_cancel_running);
+        ADD("cancel-not-begun", 1, test_cancel_not_begun);
         ADD("cancel-from-done", 2, test_cancel_from_done);
         ADD("free-pending", 2, test_free_pending);
         ADD("free-finished", 2, test_free_finished);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Disks of domains that are not ours. Loop thread only. */
+
+#include "core/foreign-use.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define OWN_ALIAS "ua-directlun-"
+
+static bool is_foreign_iscsi(const DlDomainDisk *disk)
+{
+        return g_strcmp0(disk->protocol, "iscsi") == 0 && disk->source &&
+               !(disk->alias && g_str_has_prefix(disk->alias, OWN_ALIAS));
+}
+
+/* "iqn/N" of the disk is one of the LUN's paths. QEMU takes LUN 0 if there is no "/N". */
+static bool names_lun(const DlDomainDisk *disk, const DlLun *lun)
+{
+        const char *slash = strrchr(disk->source, '/');
+        size_t n = slash ? (size_t)(slash - disk->source) : strlen(disk->source);
+        uint64_t number = slash ? dl_iscsi_lun_from_qemu((unsigned)strtoul(slash + 1, NULL, 10))
+                                : 0;
+
+        for (unsigned i = 0; i < lun->paths->len; i++) {
+                const DlPath *path = lun->paths->pdata[i];
+
+                if (path->lun == number && strlen(path->iqn) == n &&
+                    strncmp(path->iqn, disk->source, n) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static bool domain_uses(const DlDomain *domain, const DlLun *lun)
+{
+        for (unsigned i = 0; domain && i < domain->disks->len; i++) {
+                const DlDomainDisk *disk = domain->disks->pdata[i];
+
+                if (is_foreign_iscsi(disk) && names_lun(disk, lun))
+                        return true;
+        }
+        return false;
+}
+
+static bool domain_has_any(const DlDomain *domain)
+{
+        for (unsigned i = 0; domain && i < domain->disks->len; i++)
+                if (is_foreign_iscsi(domain->disks->pdata[i]))
+                        return true;
+        return false;
+}
+
+bool dl_foreign_use_has_any(const DlVm *vm)
+{
+        return domain_has_any(vm->live) || domain_has_any(vm->inactive);
+}
+
+void dl_foreign_use_list(const DlLun *lun, GPtrArray *holders)
+{
+        g_autoptr(GPtrArray) vms = dl_core_list(lun->object.core, DL_KIND_VM);
+
+        for (unsigned i = 0; i < vms->len; i++) {
+                const DlVm *vm = vms->pdata[i];
+
+                if (domain_uses(vm->live, lun) || domain_uses(vm->inactive, lun))
+                        g_ptr_array_add(holders, g_strdup_printf("vm:%s", vm->name));
+        }
+}
+
+bool dl_foreign_use_check(const DlLun *lun, GError **error)
+{
+        g_autoptr(GPtrArray) holders = g_ptr_array_new_with_free_func(g_free);
+
+        dl_foreign_use_list(lun, holders);
+        if (holders->len == 0)
+                return true;
+        g_set_error(error, DL_ERROR, DL_ERROR_IN_USE,
+                    "%s is used by %s, in a disk that this service does not manage", lun->object.id,
+                    (char *)holders->pdata[0]);
+        return false;
+}

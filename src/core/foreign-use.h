@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* LUNs that a VM uses without us: somebody wrote the disk into its domain. Loop thread only. */
+
+#include "core/core-private.h"
+
+/* Adds "vm:NAME" for each such VM. */
+void dl_foreign_use_list(const DlLun *lun, GPtrArray *holders);
+
+/* InUse, naming the VM. */
+bool dl_foreign_use_check(const DlLun *lun, GError **error);
+
+bool dl_foreign_use_has_any(const DlVm *vm);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * How a flow runs. A flow is a table of steps; an operation takes them one after the other, each
+ * ending, at once or later, in dl_op_next() or dl_op_fail(). When a step fails, or the client
+ * cancels, or the deadline passes, the undo functions of the steps that were completed run in
+ * reverse order, and the operation ends with the error. So each side effect stands beside what
+ * takes it back, and what a crash leaves half done (see journal.h) is undone by the same rules.
+ *
+ * Every operation is also the job that clients see. Loop thread only.
+ */
+
+#include "core/core-private.h"
+#include "core/flows.h"
+
+typedef struct DlOperation DlOperation;
+typedef void (*DlStepFunc)(DlOperation *op);
+
+typedef struct DlStep {
+        const char *phase; /* what people are told */
+        DlStepFunc run;
+        DlStepFunc undo; /* NULL: nothing to take back. Ends in dl_op_next(), whatever happens. */
+        bool firm;       /* from here on it cannot be cancelled, and only the step's own
+                          * deadlines count */
+} DlStep;
+
+struct DlOperation {
+        DlJob job; /* first: a DlJob that runs is a DlOperation */
+        const DlStep *steps;
+        unsigned n_steps;
+        unsigned step;
+        void *data; /* of the flow */
+        GDestroyNotify free_data;
+
+        DlVm *vm; /* that it has, or waits for, alone; NULL: none */
+        bool force;
+
+        /* engine */
+        DlJobDone done;
+        void *userdata;
+        bool undoing, driving, advance;
+        GError *failure;
+        void *waiting; /* for what dl_op_wait() said */
+        void (*stop_waiting)(void *waiting);
+        sd_event_source *kick, *deadline, *linger;
+};
+
+/*
+ * A new operation, published as a job; its first step runs from the loop. Takes data, also when it
+ * is refused. timeout_usec: used if the request has none; 0: no deadline.
+ */
+DlOperation *dl_op_new(DlCore *core, const char *operation, const DlRequest *request,
+                       const DlStep *steps, unsigned n_steps, uint64_t timeout_usec, void *data,
+                       GDestroyNotify free_data, GError **error);
+/* The same, but no client sees it as a job: for what only reads. */
+DlOperation *dl_op_new_quiet(DlCore *core, const char *operation, const DlRequest *request,
+                             const DlStep *steps, unsigned n_steps, uint64_t timeout_usec,
+                             void *data, GDestroyNotify free_data, GError **error);
+#define DL_OP_NEW(core, operation, request, steps, timeout_usec, data, free_data, error)           \
+        dl_op_new(core, operation, request, steps, G_N_ELEMENTS(steps), timeout_usec, data,        \
+                  free_data, error)
+
+/* Runs alone on a VM: its first step waits until every operation that asked before has ended. */
+void dl_op_on_vm(DlOperation *op, DlVm *vm);
+
+/* Step: looks at its VM, so that what follows is decided on the truth. VmNotFound. */
+void dl_step_look(DlOperation *op);
+
+/* An object that clients see in the job. */
+void dl_op_concerns(DlOperation *op, DlKind kind, const char *id);
+
+void dl_op_next(DlOperation *op);
+void dl_op_finish(DlOperation *op);              /* the remaining steps are not needed */
+void dl_op_fail(DlOperation *op, GError *error); /* takes error */
+void dl_op_failf(DlOperation *op, int code, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/* What a step started and how to stop it, for cancel and deadline; over with next or fail. */
+void dl_op_wait(DlOperation *op, void *what, void (*stop)(void *what));
+
+void dl_op_result(DlOperation *op, void *object);
+void dl_op_report(DlOperation *op, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void dl_op_progress(DlOperation *op, double progress);
+
+/* ---- arguments that several flows take (flow-discover.c) ---- */
+
+/* InvalidArgs. */
+bool dl_check_address(const char *address, uint16_t port, GError **error);
+bool dl_check_iqn(const char *iqn, GError **error);
+void dl_chap_copy(DlChap *chap, const DlChap *from);
+void dl_chap_clear(DlChap *chap);
+
+/* ---- end ---- */
+
+/* The core goes away. */
+void dl_op_drop(DlOperation *op);
+void dl_job_free(DlJob *job);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The proof that comes before a LUN is given to a VM: its GUID is read on every portal of a target
+ * that is known to have it. A number that shows something else now makes us look at all numbers
+ * once: a LUN may move, its GUID does not.
+ *
+ * The target is kept as long as the proof is: free it when the VM has the disk, or never will.
+ * Loop thread only.
+ */
+
+#include "core/core-private.h"
+
+typedef struct DlProof {
+        /* where the LUN is: valid once done() said so without an error */
+        DlTarget *target;
+        uint64_t lun;
+        char *address;
+        uint16_t port;
+
+        /* private */
+        DlCore *core;
+        char *guid;
+        bool readonly, all_luns_asked;
+        struct DlConnect *connect;
+        sd_event_source *refusal; /* tells an error that was known at once */
+        GError *error;
+        void (*done)(const GError *error, void *userdata);
+        void *userdata;
+} DlProof;
+
+/*
+ * iqn, lun: where it was last; iqn may be NULL. done: once, from the loop, not after a free; error:
+ * LunNotFound, LunNotVisible, GuidMismatch, GuidNotUnique, PathsInconsistent, InvalidArgs (the LUN
+ * is write-protected and readonly was not asked for), or what the portals answer.
+ */
+DlProof *dl_proof_start(DlCore *core, const char *guid, const char *iqn, uint64_t lun,
+                        bool readonly, void (*done)(const GError *error, void *userdata),
+                        void *userdata);
+void dl_proof_free(DlProof *proof); /* takes NULL */

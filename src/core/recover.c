@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Settling what was left half done. The disk element in the domain decides: an attach or a plug
+ * whose disk is there is completed, else taken back; an unplug or a detach whose disk is gone is
+ * completed, else it has not happened. So the state is either as before or as intended, and running
+ * this twice changes nothing. Loop thread only.
+ */
+
+#include "core/recover.h"
+#include "core/disk-work.h"
+
+static bool disk_is_there(DlOperation *op)
+{
+        const DlVm *vm = op->vm;
+        const DlDomain *domain = vm->live ? vm->live : vm->inactive;
+
+        return dl_vm_find_disk(domain, dl_disk_work(op)->disk_alias) != NULL;
+}
+
+static void find_out(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        dl_op_report(op, "The disk is %s", disk_is_there(op) ? "there" : "not there");
+        work->in_config = work->intent->in_config;
+        dl_op_next(op);
+}
+
+static void settle_config(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        bool there = disk_is_there(op);
+        bool adding = work->kind == DL_INTENT_ATTACH || work->kind == DL_INTENT_PLUG;
+
+        /* Added: the persistent domain got it before the running one. */
+        if (there || (adding && work->in_config))
+                dl_op_next(op);
+        else
+                dl_step_detach_config(op);
+}
+
+static void settle_metadata(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        bool gone = !disk_is_there(op) &&
+                    (work->kind == DL_INTENT_ATTACH || work->kind == DL_INTENT_DETACH);
+
+        if (gone && dl_disk_work_attachment(op))
+                dl_step_remove_metadata(op);
+        else
+                dl_op_next(op);
+}
+
+static const DlStep recover_steps[] = {
+        {"looking at the VM", dl_step_look, NULL, .firm = true},
+        {"looking at the VM", find_out},
+        {"settling", settle_config},
+        {"settling", settle_metadata},
+        {"looking at the VM", dl_step_look},
+        {"finishing", dl_step_settle},
+};
+
+static void recover(DlVm *vm, DlIntent *intent)
+{
+        static const DlRequest nobody = {0};
+        g_autoptr(GError) error = NULL;
+        DlDiskWork *work = dl_disk_work_new(intent->kind, intent->vdisk, NULL);
+        DlOperation *op;
+
+        work->intent = intent;
+        dl_intent_adopt(intent);
+        op = DL_OP_NEW(vm->object.core, "recover", &nobody, recover_steps, 0, work,
+                       dl_disk_work_free, &error);
+        if (op)
+                dl_op_on_vm(op, vm);
+        else
+                dl_warning("VM %s cannot be recovered now: %s", vm->name, error->message);
+}
+
+void dl_recover_vm(DlVm *vm)
+{
+        g_autoptr(GPtrArray) intents = g_ptr_array_new();
+        GHashTableIter iter;
+        gpointer intent;
+
+        g_hash_table_iter_init(&iter, vm->object.core->intents);
+        while (g_hash_table_iter_next(&iter, NULL, &intent))
+                if (!((DlIntent *)intent)->owned &&
+                    g_str_equal(((DlIntent *)intent)->vm, vm->object.id))
+                        g_ptr_array_add(intents, intent);
+        for (unsigned i = 0; i < intents->len; i++)
+                recover(vm, intents->pdata[i]);
+}
+
+/* A VM that was undefined has taken its attachments with it. */
+static void forget_intents_of_gone_vms(DlCore *core)
+{
+        g_autoptr(GPtrArray) gone = g_ptr_array_new();
+        GHashTableIter iter;
+        gpointer intent;
+
+        g_hash_table_iter_init(&iter, core->intents);
+        while (g_hash_table_iter_next(&iter, NULL, &intent))
+                if (!((DlIntent *)intent)->owned && !DL_LOOKUP_VM(core, ((DlIntent *)intent)->vm))
+                        g_ptr_array_add(gone, intent);
+        for (unsigned i = 0; i < gone->len; i++)
+                dl_intent_remove(core, gone->pdata[i], NULL, NULL);
+}
+
+void dl_recover(DlCore *core)
+{
+        g_autoptr(GPtrArray) vms = dl_core_list(core, DL_KIND_VM);
+
+        for (unsigned i = 0; i < vms->len; i++)
+                dl_recover_vm(vms->pdata[i]);
+        forget_intents_of_gone_vms(core);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Everything that a VM needs of the storage before it starts: each of its disks proven, all side by
+ * side, and its persistent domain made to name the portal on which each was proven. Loop thread
+ * only.
+ */
+
+#include "core/core-private.h"
+
+typedef struct DlRunProof DlRunProof;
+typedef void (*DlRunProven)(const GError *error, void *userdata);
+
+/* done: once, from the loop, not after a free: when all are proven, or at the first failure. */
+DlRunProof *dl_run_proof_start(DlVm *vm, DlRunProven done, void *userdata);
+
+/* Gives libvirt the CHAP secrets, and rewrites the disks whose LUN moved. done: the same rules. */
+void dl_run_proof_write(DlRunProof *proof, DlRunProven done, void *userdata);
+
+/* Lets go of the targets. Takes NULL. */
+void dl_run_proof_free(DlRunProof *proof);
