@@ -85,8 +85,7 @@ def _error(error):
     name = Gio.DBusError.get_remote_error(error)
     if name is None:
         return DBusError('local.' + error.domain, error.message)
-    Gio.DBusError.strip_remote_error(error)
-    return DBusError(name, error.message)
+    return DBusError(name, error.message.removeprefix('GDBus.Error:%s: ' % name))
 
 
 class Pending:

@@ -48,9 +48,9 @@ class Teller:
         self.say()
         self.say('%s%d. %s%s' % (self._bold, self._step, title, self._plain))
 
-    def command(self, argv):
+    def command(self, argv, shown=None):
         """As a person would type it, over several lines if it is long."""
-        words = [shlex.quote(word) for word in argv]
+        words = shown.split(' ') if shown else [shlex.quote(word) for word in argv]
         lines, line = [], '   $'
         for word in words:
             if len(line) + len(word) > 94 and line.strip() != '$':
@@ -89,9 +89,9 @@ class Demo:
 
     # -- the tools
 
-    def run(self, *argv, user=None, fails=False):
+    def run(self, *argv, user=None, fails=False, shown=None):
         """Shows a command, runs it, shows what it says; its output."""
-        self.teller.command(argv)
+        self.teller.command(argv, shown)
         prefix = ['setpriv', '--reuid=' + user, '--regid=nogroup', '--clear-groups'] if user else []
         result = subprocess.run([*prefix, *argv], stdin=subprocess.DEVNULL, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
@@ -100,6 +100,9 @@ class Demo:
         if bool(result.returncode) != fails:
             raise DemoError('that was to %s' % ('be refused' if fails else 'succeed'))
         return result.stdout
+
+    def shell(self, line):
+        return self.run('sh', '-c', line, shown=line)
 
     def call(self, path, interface, method, signature='', *arguments, **options):
         """One method call with busctl; the object paths in its reply."""
@@ -207,10 +210,10 @@ class Demo:
         self.in_guest('echo "written in the guest" | dd of=/dev/%s bs=512 seek=8 conv=sync,fsync '
                       '2>/dev/null' % name)
         skip = "dd if=%s bs=512 skip=%%d count=1 status=none | tr -d '\\0'" % self.lun.path
-        text = self.run('sh', '-c', skip % 8)
+        text = self.shell(skip % 8)
         self.prove('written in the guest' in text, 'it is in the file behind the LUN')
-        self.run('sh', '-c', 'echo "written at the target" | dd of=%s bs=512 seek=16 '
-                 'conv=sync,notrunc status=none' % self.lun.path)
+        self.shell('echo "written at the target" | dd of=%s bs=512 seek=16 conv=sync,notrunc '
+                   'status=none' % self.lun.path)
         text = self.in_guest("dd if=/dev/%s bs=512 skip=16 count=1 2>/dev/null | tr -d '\\0'"
                              % name)
         self.prove('written at the target' in text, 'the guest reads it')
@@ -277,8 +280,8 @@ class Demo:
         self.call(self.target_path, 'Target', 'Unmanage', 'a{sv}', '0')
         self.call(self.vdisk, 'VDisk', 'Delete', 'a{sv}', '0')
         self.call(self.target_path, 'Target', 'Forget', 'a{sv}', '0')
-        tree = self.run('busctl', 'tree', '--list', SERVICE)
-        self.prove(not re.search('/(targets|vdisks|attachments)/', tree),
+        tree = self.shell('busctl tree --list %s | grep -v /jobs/' % SERVICE)
+        self.prove(not re.search('/(targets|luns|vdisks|attachments)/', tree),
                    'no target, no vDisk, no attachment is left')
 
     STEPS = (discover, polkit, connect, device_list, make_vdisk, attach, data, unplug, plug_again,
@@ -304,7 +307,7 @@ class Demo:
                 self.teller.say('\nThe last lines of the service\'s log:')
                 self.teller.say(''.join(f.readlines()[-40:]))
 
-    def shell(self):
+    def open_shell(self):
         self.teller.paragraph('\nThe lab is yours: busctl, virsh and tgtadm work in this shell. '
                               'The logs are in %s. All of it ends with "exit".' % self.lab.logs)
         environment = {**os.environ, 'PS1': 'directlun lab# '}
@@ -322,7 +325,7 @@ def inside(keep):
         teller.say('\n%s, %.0f s' % ('OK: every step did what it should' if good else 'FAILED',
                                      teller.elapsed()))
         if keep:
-            demo.shell()
+            demo.open_shell()
     finally:
         demo.lab.stop()
     return 0 if good else 1

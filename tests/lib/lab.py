@@ -11,9 +11,9 @@
 
 What `meson install` installs is in place (bus policy, activation file, polkit actions, the
 account); the first call activates directlund as the user directlun, from the build in DL_BUILD,
-with the configuration that lab.configure() wrote. Tests run by tests/lib/runner.py, each class in namespaces
-of its own; logs are in lab.logs and shown when something fails. A class fails at its end if a
-sanitizer reported anything or the daemon did not exit cleanly.
+with the configuration that lab.configure() wrote. Tests run by tests/lib/runner.py, each class in
+namespaces of its own; logs are in lab.logs and shown when something fails. A class fails at its end
+if a sanitizer reported anything or the daemon did not exit cleanly.
 """
 
 import glob
