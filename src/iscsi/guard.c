@@ -44,7 +44,8 @@ struct DlGuard {
         uint16_t tpgt;
         char *redirect;
         bool text_expected;
-        size_t allowance;
+        GHashTable *commands; /* tag → how many bytes of data may still come, plus 1 */
+        size_t allowance;     /* of bytes that answer nothing */
 };
 
 DlGuard *dl_guard_new(bool chap, bool mutual)
@@ -55,6 +56,7 @@ DlGuard *dl_guard_new(bool chap, bool mutual)
                 .chap = chap,
                 .mutual = mutual,
                 .partial = g_byte_array_new(),
+                .commands = g_hash_table_new(NULL, NULL),
                 .allowance = UNASKED_MAX,
         };
         return guard;
@@ -65,6 +67,7 @@ void dl_guard_free(DlGuard *guard)
         if (!guard)
                 return;
         g_byte_array_unref(guard->partial);
+        g_hash_table_unref(guard->commands);
         g_free(guard->redirect);
         g_free(guard);
 }
@@ -86,6 +89,14 @@ static bool refuse(GError **error, const char *format, ...)
 static size_t segment_size(const uint8_t *header)
 {
         return (size_t)header[5] << 16 | (size_t)header[6] << 8 | header[7];
+}
+
+static gpointer tag_of(const uint8_t *header)
+{
+        uint32_t tag = (uint32_t)header[16] << 24 | (uint32_t)header[17] << 16 |
+                       (uint32_t)header[18] << 8 | header[19];
+
+        return GUINT_TO_POINTER(tag);
 }
 
 static size_t padded(size_t size)
@@ -123,6 +134,14 @@ static bool set_login_error(GError **error, unsigned status)
         g_set_error(error, DL_ERROR,
                     status >> 8 == 3 ? DL_ERROR_PORTAL_UNREACHABLE : DL_ERROR_PROTOCOL_ERROR,
                     "The target refuses the login (status 0x%04x)", status);
+        return false;
+}
+
+static bool set_unproven_error(GError **error)
+{
+        g_set_error_literal(error, DL_ERROR, DL_ERROR_AUTH_FAILED,
+                            "The target does not prove who it is, though mutual CHAP is wanted; "
+                            "check its outgoing account");
         return false;
 }
 
@@ -164,7 +183,7 @@ static bool check_login_key(DlGuard *guard, const char *key, GError **error)
                 if (g_str_has_prefix(key, "CHAP_R=")) {
                         /* libiscsi compares it with zeros as long as it has not sent a challenge */
                         if (!guard->challenged)
-                                return refuse(error, "a CHAP answer before the question");
+                                return set_unproven_error(error);
                         guard->proven = true;
                 }
         }
@@ -215,12 +234,8 @@ static bool check_login(DlGuard *guard, const uint8_t *header, const uint8_t *da
         if (status != 0)
                 return set_login_error(error, status);
         if (transit && (header[1] & 0x03) == 3) {
-                if (guard->mutual && !guard->proven) {
-                        g_set_error_literal(error, DL_ERROR, DL_ERROR_AUTH_FAILED,
-                                            "The target does not prove who it is, though mutual "
-                                            "CHAP is wanted; check its outgoing account");
-                        return false;
-                }
+                if (guard->mutual && !guard->proven)
+                        return set_unproven_error(error);
                 guard->logged_in = true;
         }
         return true;
@@ -256,14 +271,61 @@ static bool check_async(uint8_t *header, GError **error)
         return true;
 }
 
-static bool check_reject(const uint8_t *header, size_t size, GError **error)
+static bool check_reject(DlGuard *guard, const uint8_t *header, const uint8_t *data, size_t size,
+                         GError **error)
 {
         if (header[2] == 0x0c) { /* waiting for logout */
                 g_set_error_literal(error, DL_ERROR, DL_ERROR_PORTAL_UNREACHABLE,
                                     "The target ends the session; try again");
                 return false;
         }
-        return size >= HEADER_SIZE || refuse(error, "a reject without the rejected header");
+        if (size < HEADER_SIZE)
+                return refuse(error, "a reject without the rejected header");
+        g_hash_table_remove(guard->commands, tag_of(data));
+        return true;
+}
+
+static bool check_response(DlGuard *guard, uint8_t *header, GError **error)
+{
+        if (!g_hash_table_remove(guard->commands, tag_of(header)))
+                return refuse(error, "an answer to no command");
+        if (header[2] != 0) { /* not completed at the target: the rest says nothing */
+                header[1] = 0x80;
+                header[2] = 0;
+                header[3] = 0x40; /* TASK ABORTED */
+        }
+        return true;
+}
+
+static bool check_data(DlGuard *guard, uint8_t *header, size_t size, GError **error)
+{
+        size_t left = GPOINTER_TO_SIZE(g_hash_table_lookup(guard->commands, tag_of(header)));
+        bool last = (header[1] & 0x81) == 0x81; /* final, with the status */
+
+        if (left == 0)
+                return refuse(error, "data for no command");
+        if (size >= left)
+                return refuse(error, "more data than was asked for");
+        if (size == 0 && !last)
+                return refuse(error, "data without data");
+        if (size == 0) { /* libiscsi takes that for an error: it gets the same as an answer */
+                header[0] = OP_SCSI_RESPONSE;
+                header[1] = 0x80 | (header[1] & 0x06);
+                header[2] = 0;
+        }
+        if (last)
+                g_hash_table_remove(guard->commands, tag_of(header));
+        else
+                g_hash_table_insert(guard->commands, tag_of(header), GSIZE_TO_POINTER(left - size));
+        return true;
+}
+
+static bool check_unasked(DlGuard *guard, size_t size, GError **error)
+{
+        if (HEADER_SIZE + size > guard->allowance)
+                return refuse(error, "more than was asked for");
+        guard->allowance -= HEADER_SIZE + size;
+        return true;
 }
 
 /* header is a copy that may be changed: libiscsi gets what is left in it */
@@ -275,19 +337,17 @@ static bool check_pdu(DlGuard *guard, uint8_t *header, const uint8_t *data, size
                 return check_login(guard, header, data, size, error);
         case OP_TEXT_RESPONSE:
                 return check_text(guard, header, error);
-        case OP_ASYNC:
-                return check_async(header, error);
-        case OP_REJECT:
-                return check_reject(header, size, error);
         case OP_SCSI_RESPONSE:
-                if (header[2] != 0) { /* not completed at the target: the rest says nothing */
-                        header[1] = 0x80;
-                        header[2] = 0;
-                        header[3] = 0x40; /* TASK ABORTED */
-                }
-                return true;
+                return check_response(guard, header, error);
+        case OP_DATA_IN:
+                return check_data(guard, header, size, error);
+        case OP_ASYNC:
+                return check_unasked(guard, size, error) && check_async(header, error);
+        case OP_REJECT:
+                return check_unasked(guard, size, error) &&
+                       check_reject(guard, header, data, size, error);
         default:
-                return true;
+                return check_unasked(guard, size, error);
         }
 }
 
@@ -346,13 +406,6 @@ static int take_pdu(DlGuard *guard, DlCursor *c, GByteArray *out, GError **error
         data = dl_cursor_bytes(&ahead, padded(size));
         if (!dl_cursor_ok(&ahead))
                 return 0;
-        if (guard->logged_in) {
-                if (HEADER_SIZE + size > guard->allowance) {
-                        refuse(error, "more than was asked for");
-                        return -1;
-                }
-                guard->allowance -= HEADER_SIZE + size;
-        }
         if (!check_pdu(guard, header, data, size, error))
                 return -1;
         *c = ahead;
@@ -379,15 +432,14 @@ bool dl_guard_feed(DlGuard *guard, const uint8_t *data, size_t size, GByteArray 
         return r >= 0;
 }
 
-void dl_guard_allow(DlGuard *guard, size_t size)
+void dl_guard_expect_command(DlGuard *guard, uint32_t tag, size_t size)
 {
-        guard->allowance += size;
+        g_hash_table_insert(guard->commands, GUINT_TO_POINTER(tag), GSIZE_TO_POINTER(size + 1));
 }
 
 void dl_guard_expect_text(DlGuard *guard)
 {
         guard->text_expected = true;
-        dl_guard_allow(guard, HEADER_SIZE + SEGMENT_MAX);
 }
 
 const char *dl_guard_redirect(const DlGuard *guard)

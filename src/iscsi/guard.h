@@ -6,10 +6,11 @@
  * libiscsi sees it, and the facts that libiscsi tells only as English text, or not at all, are read
  * from it: the status of the login, the portal group, a redirect.
  *
- * It is needed because libiscsi 1.19 trusts the target: it reads sense data beyond what came, lets
- * unasked data and R2Ts grow its queues without limit, goes round in iscsi_service() for as long as
- * bytes come in, obeys a digest that was not offered, and takes a login as mutually authenticated
- * where the target never answered the challenge.
+ * It is needed because libiscsi 1.19 trusts the target: it reads sense data beyond what came, falls
+ * over data with the tag of a request that is no SCSI command, lets unasked data and R2Ts grow its
+ * queues without limit, goes round in iscsi_service() for as long as bytes come in, obeys a digest
+ * that was not offered, and takes a login as mutually authenticated where the target never answered
+ * the challenge.
  *
  * Pure: bytes in, bytes out; no I/O, any thread. A guard is good for one connection.
  */
@@ -32,8 +33,9 @@ void dl_guard_free(DlGuard *guard); /* takes NULL */
 bool dl_guard_feed(DlGuard *guard, const uint8_t *data, size_t size, GByteArray *out,
                    GError **error);
 
-/* The target may send so many bytes more, headers included, once the login is done. */
-void dl_guard_allow(DlGuard *guard, size_t size);
+/* A SCSI command with this initiator task tag is on its way: one answer to it, with at most size
+ * bytes of data, may come in. */
+void dl_guard_expect_command(DlGuard *guard, uint32_t tag, size_t size);
 
 /* The target was sent a SendTargets request. */
 void dl_guard_expect_text(DlGuard *guard);

@@ -26,10 +26,6 @@
 
 enum {
         CHUNK_SIZE = 64 * 1024, /* read from the network in one turn of the loop */
-        /* what a reply may take on the wire beyond its data, and how often the data, if the target
-         * sends it in small pieces */
-        REPLY_OVERHEAD = 4096,
-        REPLY_FACTOR = 2,
 };
 
 /* One command in libiscsi. */
@@ -197,8 +193,8 @@ static void on_scsi(struct iscsi_context *iscsi, int status, void *data, void *u
         /* All that is left of an error after the login: with reconnects off, iscsi_service() drops
          * every request and says that all is well. */
         if (status == SCSI_STATUS_CANCELLED) {
-                fail(task->link, g_error_new_literal(DL_ERROR, DL_ERROR_PROTOCOL_ERROR,
-                                                     "What the target sends is not proper iSCSI"));
+                fail(task->link, libiscsi_error(task->link, DL_ERROR_PROTOCOL_ERROR,
+                                                "What the target sends is not proper iSCSI"));
                 return;
         }
         task->answered = true;
@@ -551,7 +547,7 @@ bool dl_link_send(DlLink *link, uint16_t lun, const uint8_t *cdb, size_t cdb_siz
                 return false;
         }
         g_queue_push_tail(&link->tasks, task);
-        dl_guard_allow(link->guard, REPLY_FACTOR * size + REPLY_OVERHEAD);
+        dl_guard_expect_command(link->guard, task->scsi->itt, size);
         update_events(link);
         return true;
 }

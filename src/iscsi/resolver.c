@@ -55,8 +55,10 @@ static void resolve(void *data)
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 
         /* Nobody waits longer than the deadline, so neither need the worker: its own resolver state
-         * (thread-local in glibc) gets one try of that length a server. */
-        if (res_init() == 0) {
+         * (thread-local in glibc) gets one try of that length a server. It must be made anew, or
+         * glibc finds it outdated and silently takes the system's again. */
+        res_nclose(&_res);
+        if (res_ninit(&_res) == 0) {
                 _res.retrans = lookup->seconds;
                 _res.retry = 1;
         }

@@ -335,6 +335,8 @@ static void on_targets(const struct iscsi_discovery_address *targets, void *user
 {
         DlSession *session = userdata;
 
+        if (session->phase != PHASE_READY) /* nobody waits for them any more */
+                return;
         disarm(session);
         session->handler->targets(targets, session->userdata);
 }
