@@ -75,6 +75,7 @@ static void run_on_worker(void *data)
         if (__atomic_compare_exchange_n(&job->state, &queued, JOB_RUNNING, false, __ATOMIC_ACQ_REL,
                                         __ATOMIC_ACQUIRE))
                 job->run(job);
+        g_clear_pointer(&job->conn, dl_virt_conn_unref);
 }
 
 /* Nobody waits for it any more. The job may be gone after this. */

@@ -25,7 +25,72 @@
 
 #define MESSAGES_AT_ONCE 256
 
-static void *close_connection(void *userdata)
+/* ---- threads that nobody waits for, but at the end */
+
+typedef struct Detached {
+        void (*run)(void *data);
+        void *data;
+} Detached;
+
+static pthread_mutex_t detached_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t detached_ended = PTHREAD_COND_INITIALIZER;
+static unsigned n_detached; /* under detached_lock */
+
+static void count_detached(int change)
+{
+        pthread_mutex_lock(&detached_lock);
+        n_detached += (unsigned)change;
+        pthread_cond_broadcast(&detached_ended);
+        pthread_mutex_unlock(&detached_lock);
+}
+
+static void *detached_main(void *userdata)
+{
+        g_autofree Detached *detached = userdata;
+
+        detached->run(detached->data);
+        count_detached(-1);
+        return NULL;
+}
+
+static bool run_detached(void (*run)(void *data), void *data)
+{
+        g_autofree Detached *detached = g_new(Detached, 1);
+        pthread_t thread;
+
+        *detached = (Detached){run, data};
+        count_detached(+1);
+        if (pthread_create(&thread, NULL, detached_main, detached) != 0) {
+                count_detached(-1);
+                return false;
+        }
+        detached = NULL; /* the thread's */
+        pthread_detach(thread);
+        return true;
+}
+
+bool dl_virt_drain(uint64_t timeout_usec)
+{
+        gint64 until = g_get_monotonic_time() + (gint64)timeout_usec;
+        struct timespec deadline = {
+                .tv_sec = until / G_USEC_PER_SEC,
+                .tv_nsec = until % G_USEC_PER_SEC * 1000,
+        };
+        int r = 0;
+        bool all;
+
+        pthread_mutex_lock(&detached_lock);
+        while (n_detached > 0 && r == 0)
+                r = pthread_cond_clockwait(&detached_ended, &detached_lock, CLOCK_MONOTONIC,
+                                           &deadline);
+        all = n_detached == 0;
+        pthread_mutex_unlock(&detached_lock);
+        return all;
+}
+
+/* ---- closing */
+
+static void close_connection(void *userdata)
 {
         DlVirtConn *conn = userdata;
 
@@ -34,17 +99,6 @@ static void *close_connection(void *userdata)
         dl_virt_inbox_unref(conn->inbox);
         g_array_unref(conn->callbacks);
         g_free(conn);
-        return NULL;
-}
-
-static bool run_detached(void *(*run)(void *), void *data)
-{
-        pthread_t thread;
-
-        if (pthread_create(&thread, NULL, run, data) != 0)
-                return false;
-        pthread_detach(thread);
-        return true;
 }
 
 DlVirtConn *dl_virt_conn_ref(DlVirtConn *conn)
@@ -105,7 +159,7 @@ static DlVirtConn *conn_open(const Opening *opening)
         return g_steal_pointer(&conn);
 }
 
-static void *open_connection(void *userdata)
+static void open_connection(void *userdata)
 {
         g_autoptr(Opening) opening = userdata;
         DlVirtConn *conn;
@@ -119,7 +173,6 @@ static void *open_connection(void *userdata)
                 dl_virt_inbox_post(opening->inbox,
                                    (DlVirtMessage){.kind = DL_VIRT_OPEN_FAILED,
                                                    .text = g_strdup(virGetLastErrorMessage())});
-        return NULL;
 }
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata);

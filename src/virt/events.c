@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libvirt's events. Its default event loop runs on one thread of its own from the first connection
- * to the end of the process: it is also what sends and checks keepalives, so calls and closings
- * that outlive their DlVirt need it, and libvirt has no way to take a registered loop back.
- * Callbacks run on that thread; they copy and post, nothing else.
+ * libvirt's events. Its default event loop runs on one thread of its own from the first
+ * connection to the end of the process: it is also what sends and checks keepalives, so calls and
+ * closings that outlive their DlVirt need it, and libvirt has no way to take a registered loop
+ * back. It iterates GLib's default main context, so nothing else in the process may. Callbacks run
+ * on that thread; they copy and post, nothing else.
  */
 
 #include "virt-private.h"

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * libvirt, without ever blocking the loop: calls run on the worker pool, one at a time for each
- * domain; events come from libvirt's own event loop on a thread of its own and are queued here. The
- * connection is made on start and made again, with growing pauses, whenever libvirtd goes away.
+ * libvirt, without ever blocking the loop: calls run on the worker pool, those that change a domain
+ * one at a time for each domain (reading goes on beside them); events come from libvirt's own event
+ * loop on a thread of its own and are queued here. The connection is made on start and made again,
+ * with growing pauses, whenever libvirtd goes away.
  *
  * Callbacks run on the loop thread, never from within the call, and not after a cancel. Results are
  * borrowed for the callback's duration. All functions: loop thread only.
@@ -62,14 +63,23 @@ int dl_virt_new(sd_event *event, DlWorkers *workers, const char *uri, const DlVi
 /* Takes NULL; no callback comes after it. Not from within a callback of an event. */
 void dl_virt_free(DlVirt *virt);
 
+/*
+ * Opening and closing a connection go on in the background after dl_virt_free(), because libvirtd
+ * may be slow to answer. At the end of the process, after the workers were freed too: blocks until
+ * that has ended, so that nothing uses libraries that are being torn down, or the time has passed.
+ * Whether all has ended.
+ */
+bool dl_virt_drain(uint64_t timeout_usec);
+
 bool dl_virt_is_connected(const DlVirt *virt);
 
 /*
  * Every call ends in its callback with error NULL or one of: VmNotFound, VmNotRunning, VmRunning,
- * EngineUnavailable-like loss of the connection and all other failures as LibvirtError with
- * libvirt's code and message in it, TimedOut when timeout_usec passed. After TimedOut or a cancel
- * the RPC may still take effect later; whoever needs to know looks at the domain again
- * (domain_changed is sent when such a call ends late).
+ * NotAttached (no disk of that alias in each of the places to detach it from),
+ * LibvirtError with libvirt's message and code for all else, no connection included, TimedOut when
+ * timeout_usec passed. After TimedOut or a cancel the RPC, if a worker had begun it, may still take
+ * effect later; whoever needs to know looks at the domain again (domain_changed is sent when such a
+ * call ends late).
  */
 typedef void (*DlVirtDone)(const GError *error, void *userdata);
 typedef void (*DlVirtGotDomain)(const DlVirtDomain *domain, const GError *error, void *userdata);
@@ -92,7 +102,7 @@ DlVirtCall *dl_virt_start(DlVirt *virt, const char *uuid, uint64_t timeout_usec,
 /* Asks the guest to shut down (ACPI); success is a request only. */
 DlVirtCall *dl_virt_shutdown(DlVirt *virt, const char *uuid, DlVirtDone done, void *userdata);
 /* Powers off: SIGTERM first, so that QEMU can flush, then SIGKILL (VIR_DOMAIN_DESTROY_GRACEFUL,
- * then plain). Success: it is off. */
+ * then plain). Success: it is off, also if it was before. */
 DlVirtCall *dl_virt_destroy(DlVirt *virt, const char *uuid, DlVirtDone done, void *userdata);
 
 DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xml,
@@ -102,7 +112,8 @@ DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xm
 DlVirtCall *dl_virt_detach_device(DlVirt *virt, const char *uuid, const char *alias,
                                   DlVirtAffect affect, uint64_t timeout_usec, DlVirtDone done,
                                   void *userdata);
-/* xml NULL removes our element. Both when active and persistent: DL_VIRT_LIVE | DL_VIRT_CONFIG. */
+/* xml NULL removes our element. DL_VIRT_LIVE | DL_VIRT_CONFIG: both in one, or the one that the
+ * domain has if it is not active or not persistent. */
 DlVirtCall *dl_virt_set_metadata(DlVirt *virt, const char *uuid, const char *xml,
                                  DlVirtAffect affect, DlVirtDone done, void *userdata);
 

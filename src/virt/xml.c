@@ -111,7 +111,8 @@ static xmlDoc *parse(const char *text, size_t size, GError **error)
 
         doc = xmlCtxtReadMemory(context, text, (int)size, NULL, NULL,
                                 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
-                                        XML_PARSE_NOCDATA | XML_PARSE_COMPACT);
+                                        XML_PARSE_NOCDATA | XML_PARSE_COMPACT |
+                                        XML_PARSE_IGNORE_ENC);
         if (guard.refused || !context->nsWellFormed)
                 g_clear_pointer(&doc, xmlFreeDoc);
         if (!doc) {
@@ -137,6 +138,12 @@ xmlDoc *dl_xml_parse(const char *text, GError **error)
         }
         if (size > DL_XML_BYTES_MAX) {
                 set_error(error, "it is larger than 16 MiB");
+                return NULL;
+        }
+        /* libvirt's is UTF-8. In any other encoding (it could be declared, or guessed from the
+         * first bytes) what looks like a tag would not be one, nor the other way round. */
+        if (!g_utf8_validate(text, (gssize)size, NULL) || text[strspn(text, " \t\r\n")] != '<') {
+                set_error(error, "it is not XML in UTF-8");
                 return NULL;
         }
         if (has_crowded_tag(text)) {

@@ -375,6 +375,9 @@ static void test_not_a_domain(void)
         check_refused("<domain><name>&nbsp;</name></domain>", "cannot be read");
         check_refused("<domain><name>\xff\xfe</name></domain>", "cannot be read");
         check_refused("<domain a='1' a='2'/>", "cannot be read");
+        check_refused("<?xml version='1.0' encoding='UTF-7'?>+ADw-domain+AD4-", "cannot be read");
+        check_refused("<?xml version='1.0' encoding='ISO-8859-1'?><domain>\xe9</domain>", "UTF-8");
+        check_refused("\x4c\x6f\xa7\x94\x93", "UTF-8"); /* EBCDIC */
 }
 
 static void test_dtd(void)
@@ -436,6 +439,16 @@ static void test_crowded_look_alikes(void)
         g_assert_cmpstr(domain->name, ==, "n");
         check_refused("<domain><!-- no end", "cannot be read");
         check_refused("<domain a='no end", "cannot be read");
+}
+
+/* A wrong declaration of the encoding changes nothing. */
+static void test_encoding(void)
+{
+        g_autoptr(DlDomain) domain = parse(
+                "<?xml version='1.0' encoding='UTF-16'?><domain><name>h\xc3\xa9</name><uuid>" UUID
+                "</uuid></domain>");
+
+        g_assert_cmpstr(domain->name, ==, "h\xc3\xa9");
 }
 
 static void test_odd_values(void)
@@ -553,6 +566,7 @@ int main(int argc, char **argv)
         g_test_add_func("/domain-xml/metadata/tolerant", test_metadata_tolerant);
         g_test_add_func("/domain-xml/metadata/broken", test_metadata_broken);
         g_test_add_func("/domain-xml/domain", test_domain);
+        g_test_add_func("/domain-xml/encoding", test_encoding);
         g_test_add_func("/domain-xml/odd-values", test_odd_values);
         g_test_add_func("/domain-xml/not-a-domain", test_not_a_domain);
         g_test_add_func("/domain-xml/dtd", test_dtd);

@@ -71,6 +71,7 @@ void fixture_close(Fixture *f)
 {
         dl_virt_free(f->virt);
         dl_workers_free(f->workers);
+        g_assert_true(dl_virt_drain(DEADLINE_SEC * G_USEC_PER_SEC));
         sd_event_unref(f->event);
         g_ptr_array_unref(f->events);
         forget_result(f);
