@@ -5,12 +5,14 @@
  */
 
 #include "core/core-private.h"
+#include "core/vdisk-create.h"
+#include "util/uuid.h"
 
 #include <string.h>
 
 char *dl_disk_alias(const char *vdisk)
 {
-        return g_strconcat("ua-directlun-", vdisk, NULL);
+        return g_strconcat(DL_DISK_ALIAS_PREFIX, vdisk, NULL);
 }
 
 const DlDomainDisk *dl_vm_find_disk(const DlDomain *domain, const char *alias)
@@ -105,6 +107,30 @@ static void look_at_disks(DlAttachment *a)
         set_address(a, disk && disk->address ? disk->address : a->meta->address);
 }
 
+static void on_vdisk_restored(DlVDisk *vdisk, bool created, const GError *error, void *userdata)
+{
+        if (error)
+                dl_warning("A vDisk that a VM has could not be stored: %s", error->message);
+}
+
+/* The domain knows more than a store that was lost: what the attachment needs is made again. */
+static void restore_what_is_missing(DlAttachment *a)
+{
+        DlCore *core = a->object.core;
+        g_autofree char *alias = dl_disk_alias(a->meta->vdisk);
+        const DlDomainDisk *disk = dl_vm_find_disk(a->vm->live, alias);
+        DlTarget *target;
+
+        if (!dl_attachment_vdisk(a))
+                dl_vdisk_create(core, a->meta->guid, NULL, NULL, on_vdisk_restored, core);
+        if (!disk || !disk->host_name || !a->meta->iqn || DL_LOOKUP_TARGET(core, a->meta->iqn))
+                return;
+        target = dl_target_ensure(core, a->meta->iqn, NULL);
+        if (target)
+                dl_target_add_portal(target, disk->host_name,
+                                     disk->host_port ? disk->host_port : 3260, 0);
+}
+
 static DlAttachment *attachment_new(DlVm *vm, const DlDomainAttachment *meta)
 {
         DlAttachment *a = g_new0(DlAttachment, 1);
@@ -136,6 +162,15 @@ static void remove_attachment(DlAttachment *a)
         dl_attachment_free(a);
 }
 
+/* Of a domain that was copied with its metadata the ids tell that they are another VM's. */
+static bool is_of_vm(const DlDomainAttachment *meta, const DlVm *vm)
+{
+        char id[DL_UUID_SIZE];
+
+        dl_uuid_for_attachment(vm->object.id, meta->vdisk, id);
+        return strcmp(id, meta->id) == 0;
+}
+
 static bool is_listed(const DlDomain *domain, const char *id)
 {
         for (unsigned i = 0; domain && i < domain->attachments->len; i++)
@@ -160,7 +195,7 @@ void dl_attachments_merge(DlVm *vm)
                 const DlDomainAttachment *meta = domain->attachments->pdata[i];
                 DlAttachment *a = DL_LOOKUP_ATTACHMENT(vm->object.core, meta->id);
 
-                if (a && a->vm != vm) /* a copied domain: the id tells whose it is */
+                if (!is_of_vm(meta, vm))
                         continue;
                 if (a) {
                         take_meta(a, meta);
@@ -170,5 +205,6 @@ void dl_attachments_merge(DlVm *vm)
                 a = attachment_new(vm, meta);
                 dl_object_publish(&a->object);
                 announce_neighbours(a);
+                restore_what_is_missing(a);
         }
 }

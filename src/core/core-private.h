@@ -141,7 +141,8 @@ void dl_attachments_merge(DlVm *vm);
 void dl_attachment_free(DlAttachment *attachment);
 /* In either domain of the VM; NULL if there is none. Borrowed. */
 const DlDomainDisk *dl_vm_find_disk(const DlDomain *domain, const char *alias);
-/* The alias of the disk of a vDisk. */
+/* The alias of the disk of a vDisk: this and its id. */
+#define DL_DISK_ALIAS_PREFIX "ua-directlun-" /* user aliases begin with "ua-" */
 char *dl_disk_alias(const char *vdisk);
 /* Told once when it does not run any more. stopped NULL: no longer. */
 void dl_vm_wait_for_stop(DlVm *vm, void (*stopped)(void *userdata), void *userdata);

@@ -64,7 +64,9 @@ static void on_loaded(DlCore *core, const GError *error)
         if (r < 0) {
                 dl_err("libvirt cannot be used: %s", g_strerror(-r));
                 (void)sd_event_exit(core->event, r);
+                return;
         }
+        dl_targets_update(core); /* some may be pinned */
 }
 
 static bool open_store(DlCore *core, GError **error)

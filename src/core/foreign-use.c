@@ -2,16 +2,25 @@
 /* Disks of domains that are not ours. Loop thread only. */
 
 #include "core/foreign-use.h"
+#include "util/uuid.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define OWN_ALIAS "ua-directlun-"
-
-static bool is_foreign_iscsi(const DlDomainDisk *disk)
+/* A disk with our alias is ours only with its attachment: somebody may have copied the element. */
+static bool is_ours(const DlVm *vm, const DlDomainDisk *disk)
 {
-        return g_strcmp0(disk->protocol, "iscsi") == 0 && disk->source &&
-               !(disk->alias && g_str_has_prefix(disk->alias, OWN_ALIAS));
+        char id[DL_UUID_SIZE];
+
+        if (!disk->alias || !g_str_has_prefix(disk->alias, DL_DISK_ALIAS_PREFIX))
+                return false;
+        dl_uuid_for_attachment(vm->object.id, disk->alias + strlen(DL_DISK_ALIAS_PREFIX), id);
+        return DL_LOOKUP_ATTACHMENT(vm->object.core, id) != NULL;
+}
+
+static bool is_foreign_iscsi(const DlVm *vm, const DlDomainDisk *disk)
+{
+        return g_strcmp0(disk->protocol, "iscsi") == 0 && disk->source && !is_ours(vm, disk);
 }
 
 /* "iqn/N" of the disk is one of the LUN's paths. QEMU takes LUN 0 if there is no "/N". */
@@ -32,28 +41,28 @@ static bool names_lun(const DlDomainDisk *disk, const DlLun *lun)
         return false;
 }
 
-static bool domain_uses(const DlDomain *domain, const DlLun *lun)
+static bool domain_uses(const DlVm *vm, const DlDomain *domain, const DlLun *lun)
 {
         for (unsigned i = 0; domain && i < domain->disks->len; i++) {
                 const DlDomainDisk *disk = domain->disks->pdata[i];
 
-                if (is_foreign_iscsi(disk) && names_lun(disk, lun))
+                if (is_foreign_iscsi(vm, disk) && names_lun(disk, lun))
                         return true;
         }
         return false;
 }
 
-static bool domain_has_any(const DlDomain *domain)
+static bool domain_has_any(const DlVm *vm, const DlDomain *domain)
 {
         for (unsigned i = 0; domain && i < domain->disks->len; i++)
-                if (is_foreign_iscsi(domain->disks->pdata[i]))
+                if (is_foreign_iscsi(vm, domain->disks->pdata[i]))
                         return true;
         return false;
 }
 
 bool dl_foreign_use_has_any(const DlVm *vm)
 {
-        return domain_has_any(vm->live) || domain_has_any(vm->inactive);
+        return domain_has_any(vm, vm->live) || domain_has_any(vm, vm->inactive);
 }
 
 void dl_foreign_use_list(const DlLun *lun, GPtrArray *holders)
@@ -63,7 +72,7 @@ void dl_foreign_use_list(const DlLun *lun, GPtrArray *holders)
         for (unsigned i = 0; i < vms->len; i++) {
                 const DlVm *vm = vms->pdata[i];
 
-                if (domain_uses(vm->live, lun) || domain_uses(vm->inactive, lun))
+                if (domain_uses(vm, vm->live, lun) || domain_uses(vm, vm->inactive, lun))
                         g_ptr_array_add(holders, g_strdup_printf("vm:%s", vm->name));
         }
 }

@@ -59,6 +59,15 @@ void dl_target_free(DlTarget *target)
         g_free(target);
 }
 
+/* The host shows the states of all targets. */
+static void announce_to_host(DlCore *core)
+{
+        DlHost *host = dl_core_local_host(core);
+
+        if (host)
+                dl_object_changed(&host->object, "Targets");
+}
+
 bool dl_core_has_room(DlCore *core, DlKind kind, GError **error)
 {
         if (g_hash_table_size(core->objects[kind]) < core->settings->objects_max)
@@ -79,6 +88,7 @@ DlTarget *dl_target_ensure(DlCore *core, const char *iqn, GError **error)
                 return NULL;
         target = dl_target_new(core, iqn);
         dl_object_publish(&target->object);
+        announce_to_host(core);
         dl_persist_target(target);
         return target;
 }
@@ -91,6 +101,7 @@ void dl_target_remove(DlTarget *target)
         dl_luns_remove_target(target);
         dl_persist_remove(core, key);
         dl_object_unpublish(&target->object);
+        announce_to_host(core);
         dl_target_free(target);
 }
 
@@ -288,6 +299,7 @@ void dl_target_update(DlTarget *target)
         if (state != target->state) {
                 target->state = state;
                 dl_object_changed(&target->object, "State");
+                announce_to_host(core);
         }
         if (managed != target->was_managed) {
                 target->was_managed = managed;
