@@ -580,6 +580,15 @@ bool dl_link_logout(DlLink *link)
         return true;
 }
 
+void dl_link_ping(DlLink *link)
+{
+        if (link->over || link->error)
+                return;
+        /* one that is not taken has no other effect than the silence that it was to break */
+        (void)iscsi_nop_out_async(link->iscsi, NULL, NULL, 0, NULL);
+        update_events(link);
+}
+
 uint16_t dl_link_tpgt(const DlLink *link)
 {
         return dl_guard_tpgt(link->guard);

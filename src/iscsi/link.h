@@ -74,6 +74,9 @@ void dl_link_forget(DlLink *link, void *command);
 bool dl_link_send_targets(DlLink *link);
 bool dl_link_logout(DlLink *link);
 
+/* Asks for a sign of life, which is seen in dl_link_last_received(). */
+void dl_link_ping(DlLink *link);
+
 uint16_t dl_link_tpgt(const DlLink *link);
 
 /* When the last byte came (CLOCK_MONOTONIC, µs), and whether everything sent is on its way. */

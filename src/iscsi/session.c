@@ -159,16 +159,20 @@ static void begin(DlSession *session)
 
 /* ---- commands ----------------------------------------------------------------------------- */
 
+/* When half of the oldest command's time is over, see ping_if_silent(); then when all of it is. */
 static void watch_commands(DlSession *session)
 {
         const Command *first = g_queue_peek_head(&session->sent);
+        uint64_t half;
 
         if (session->phase != PHASE_READY)
                 return;
-        if (first)
-                arm(session, first->sent_at + session->limits->command_usec);
-        else
+        if (!first) {
                 disarm(session);
+                return;
+        }
+        half = first->sent_at + session->limits->command_usec / 2;
+        arm(session, now() < half ? half : first->sent_at + session->limits->command_usec);
 }
 
 static void fill_link(DlSession *session)
@@ -220,8 +224,18 @@ static bool target_is_silent(DlSession *session, const Command *command)
                !dl_link_all_sent(session->link);
 }
 
+/* A LUN may hang where its target is well: only the target's silence ends the session. */
+static void ping_if_silent(DlSession *session)
+{
+        const Command *first = g_queue_peek_head(&session->sent);
+
+        if (first && target_is_silent(session, first))
+                dl_link_ping(session->link);
+}
+
 static void expire_commands(DlSession *session)
 {
+        ping_if_silent(session);
         while (session->phase == PHASE_READY) {
                 Command *command = g_queue_peek_head(&session->sent);
 

@@ -8,6 +8,7 @@ of the caller's own, with the right to change it.
 """
 import ipaddress
 import os
+import random
 import socket
 import struct
 import subprocess
@@ -229,7 +230,8 @@ class FakeTarget(Portal):
 
     def serve(self, connection):
         self.statsn = 1
-        handlers = {0x03: self.login, 0x04: self.text, 0x01: self.scsi, 0x06: self.logout}
+        handlers = {0x00: self.ping, 0x01: self.scsi, 0x03: self.login, 0x04: self.text,
+                    0x06: self.logout}
         while True:
             header, data = read_pdu(connection)
             handler = handlers.get(header[0] & 0x3f)
@@ -268,6 +270,9 @@ class FakeTarget(Portal):
         return self.answer(header, _TEXT_RESPONSE,
                            keys(TargetName='iqn.2026-11.org.example:fake'),
                            fields=[(20, b'\xff' * 4)])
+
+    def ping(self, header, data):
+        return self.answer(header, _NOP_IN, fields=[(20, b'\xff' * 4)])
 
     def logout(self, header, data):
         return self.answer(header, _LOGOUT_RESPONSE)
@@ -409,6 +414,10 @@ def empty_sense(target, header):
     return target.answer(header, _SCSI_RESPONSE, fields=[(3, b'\2')])
 
 
+def reject(target, header):
+    return target.answer(header, _REJECT, header, fields=[(2, b'\5'), (16, b'\xff' * 4)])
+
+
 def logout_request(target, header):
     return target.answer(header, _ASYNC, fields=[(16, b'\xff' * 4), (36, b'\1')])
 
@@ -478,13 +487,19 @@ class UnitAttentions(FakeTarget):
 
 
 class OneDeafLun(FakeTarget):
-    """LUNs 0 to 3; number 2 never answers."""
+    """LUNs 0 to 3; number 2 never answers a command with one of these operation codes."""
+
+    def __init__(self, opcodes, **arguments):
+        self.opcodes = opcodes
+        super().__init__(**arguments)
 
     def command(self, command):
         if command.cdb[0] == 0xa0:
             return 0, struct.pack('>II', 32, 0) + b''.join(struct.pack('>HHI', n, 0, 0)
                                                            for n in range(4))
-        return b'' if command.lun == 2 else super().command(command)
+        if command.lun == 2 and command.cdb[0] in self.opcodes:
+            return b''
+        return super().command(command)
 
 
 class NoCapacity16(FakeTarget):
@@ -530,8 +545,7 @@ class Relay(Portal):
                     self.action()
             other.sendall(header + data + b'\0' * (-len(data) % 4))
 
-    @staticmethod
-    def _back(other, connection):
+    def _back(self, other, connection):
         try:
             while True:
                 data = other.recv(65536)
@@ -541,6 +555,42 @@ class Relay(Portal):
             connection.shutdown(socket.SHUT_WR)
         except OSError:
             pass
+
+
+class Mutate(Relay):
+    """Changes a few bytes of what the target sends, or cuts it, or repeats it: other ones for each
+    connection, the same ones in each run. What happens then is anybody's guess, but not a crash."""
+
+    def _back(self, other, connection):
+        chance = random.Random(self.total)
+        clean = chance.randrange(6)  # PDUs that pass as they are
+        try:
+            while True:
+                header, data = read_pdu(other)
+                packet = bytearray(header + data + b'\0' * (-len(data) % 4))
+                clean -= 1
+                if clean < 0:
+                    packet = self._mutate(packet, chance)
+                connection.sendall(packet)
+        except (OSError, EOFError):
+            pass
+        try:
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    @staticmethod
+    def _mutate(packet, chance):
+        way = chance.randrange(8)
+        if way == 0:
+            return packet[:chance.randrange(len(packet))]
+        if way == 1:
+            return packet * 2
+        limit = HEADER if way < 5 else len(packet)
+        for _ in range(chance.randrange(1, 4)):
+            packet[chance.randrange(limit)] = chance.choice((0, 1, 0x80, 0xff,
+                                                             chance.randrange(256)))
+        return packet
 
 
 # ---- black holes
