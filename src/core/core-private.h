@@ -135,6 +135,8 @@ extern const DlVirtEvents dl_vm_events; /* userdata: the core */
 /* Takes over what libvirt says of a domain. */
 DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain);
 void dl_vm_gone(DlVm *vm);
+/* Asks libvirt for it, takes over the answer, and settles what was left half done. */
+void dl_vm_look(DlVm *vm);
 void dl_vm_free(DlVm *vm);
 /* Makes the VM's attachments what its domain says. */
 void dl_attachments_merge(DlVm *vm);

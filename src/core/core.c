@@ -207,6 +207,7 @@ void dl_core_free(DlCore *core)
         dl_store_free(core->store);
         dl_workers_free(core->store_worker);
         dl_workers_free(core->workers);
+        (void)dl_virt_drain(G_USEC_PER_SEC);
         g_hash_table_unref(core->operations);
         drop_calls(core);
         g_hash_table_unref(core->intents);

@@ -177,8 +177,10 @@ void dl_undo_begin(DlOperation *op)
                 dl_step_settle(op);
                 return;
         }
-        /* When the call has ended the recovery looks, and makes one or the other of it. */
-        dl_op_report(op, "libvirt has not answered in time; what it does late is made good");
+        /* The intent stays, and the recovery, which comes after a look, makes one or the other of
+         * it. */
+        dl_op_report(op, "What libvirt has made of it is found out, and made good");
+        dl_vm_look(op->vm);
         dl_op_next(op);
 }
 

@@ -83,6 +83,8 @@ void dl_recover_vm(DlVm *vm)
         GHashTableIter iter;
         gpointer intent;
 
+        if (dl_virt_has_late_call(vm->object.core->virt, vm->object.id))
+                return; /* not before it is known what it does; its end brings us here again */
         g_hash_table_iter_init(&iter, vm->object.core->intents);
         while (g_hash_table_iter_next(&iter, NULL, &intent))
                 if (!((DlIntent *)intent)->owned &&

@@ -192,8 +192,6 @@ void dl_vm_gone(DlVm *vm)
 
 /* ---- following libvirt --------------------------------------------------------------------- */
 
-static void look(DlVm *vm);
-
 static void on_looked(const DlVirtDomain *domain, const GError *error, void *userdata)
 {
         DlVm *vm = userdata;
@@ -209,13 +207,13 @@ static void on_looked(const DlVirtDomain *domain, const GError *error, void *use
                 dl_vm_merge(vm->object.core, domain);
         if (vm->look_again) {
                 vm->look_again = false;
-                look(vm);
+                dl_vm_look(vm);
         } else
                 dl_recover_vm(vm);
 }
 
 /* Many events come at once; one look is under way at a time. */
-static void look(DlVm *vm)
+void dl_vm_look(DlVm *vm)
 {
         if (vm->look)
                 vm->look_again = true;
@@ -235,7 +233,7 @@ static void on_domain_changed(const char *uuid, void *userdata)
         DlVm *vm = DL_LOOKUP_VM(core, uuid);
 
         if (vm)
-                look(vm);
+                dl_vm_look(vm);
         else
                 dl_virt_get_domain(core->virt, uuid, on_found, core);
 }

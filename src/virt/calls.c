@@ -206,6 +206,21 @@ void dl_virt_cancel(DlVirtCall *call)
         call_free(call);
 }
 
+bool dl_virt_has_late_call(const DlVirt *virt, const char *uuid)
+{
+        GHashTableIter iter;
+        gpointer item;
+
+        g_hash_table_iter_init(&iter, virt->jobs);
+        while (g_hash_table_iter_next(&iter, &item, NULL)) {
+                const DlVirtJob *job = item;
+
+                if (!job->call && job->changes_domain && g_str_equal(job->uuid, uuid))
+                        return true;
+        }
+        return false;
+}
+
 void dl_virt_drop_calls(DlVirt *virt)
 {
         GHashTableIter iter;

@@ -243,8 +243,12 @@ static void on_open_failed(DlVirt *virt, const char *why)
         /* Once for each reason, not for each attempt. */
         if (g_strcmp0(virt->last_error, why) != 0)
                 dl_warning("cannot connect to libvirt at %s: %s", virt->uri, why);
+        bool first = virt->last_id == 1;
+
         set_last_error(virt, why);
         retry_later(virt);
+        if (first && virt->events.disconnected)
+                virt->events.disconnected(virt->userdata);
 }
 
 static void on_closed(DlVirt *virt, uint64_t id)

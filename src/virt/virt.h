@@ -44,7 +44,7 @@ typedef struct DlVirtDomain {
 
 typedef struct DlVirtEvents {
         /* The connection is up (first, and after each reconnection: look at every domain again), or
-         * was lost. */
+         * was lost, or the first attempt to make it failed. */
         void (*connected)(void *userdata);
         void (*disconnected)(void *userdata);
         /* Something about this domain changed: defined, undefined, started, stopped, paused,
@@ -70,6 +70,10 @@ void dl_virt_free(DlVirt *virt);
  * Whether all has ended.
  */
 bool dl_virt_drain(uint64_t timeout_usec);
+
+/* A change of this domain that nobody waits for any more still runs: when it ends, domain_changed
+ * is sent, and only then what the domain says is final. */
+bool dl_virt_has_late_call(const DlVirt *virt, const char *uuid);
 
 bool dl_virt_is_connected(const DlVirt *virt);
 
