@@ -148,6 +148,8 @@ static GError *check_operation(const DlIscsiOperation *operation)
                 return invalid("The target's name is not an iSCSI name (iqn., eui. or naa.)");
         if (!c->user)
                 return NULL;
+        if (*c->user == '\0' || (c->target_user && *c->target_user == '\0'))
+                return invalid("A CHAP user name must not be empty");
         if (!c->secret || (c->target_user && !c->target_secret))
                 return invalid("A CHAP user needs a password");
         if (strlen(c->user) > CHAP_NAME_MAX ||

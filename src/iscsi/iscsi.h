@@ -123,10 +123,10 @@ typedef void (*DlIscsiInspected)(const DlIscsiInspection *inspection, const GErr
                                  void *userdata);
 
 /*
- * Logs in to one target through one portal and inspects its LUNs: all that REPORT LUNS names, or
- * only the n_luns given ones (a number that the target does not have gets LunNotVisible in its
- * entry). The commands of all LUNs are pipelined. UNIT ATTENTION is retried a bounded number of
- * times.
+ * Logs in to one target through one portal and inspects its LUNs: all that REPORT LUNS names if
+ * luns is NULL, else only the n_luns given ones (a number that the target does not have gets
+ * LunNotVisible in its entry). The commands of all LUNs are pipelined. UNIT ATTENTION is retried a
+ * bounded number of times.
  */
 DlIscsiOperation *dl_iscsi_inspect(DlIscsi *iscsi, const char *iqn, const DlIscsiPortal *portal,
                                    const DlIscsiCredentials *credentials, const uint64_t *luns,

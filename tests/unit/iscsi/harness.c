@@ -50,6 +50,23 @@ void world_clear(World *world)
         sd_event_unref(world->event);
 }
 
+DlIscsiCredentials chap(const char *user, const char *secret, const char *target_user,
+                        const char *target_secret)
+{
+        DlIscsiCredentials c = {.user = user, .target_user = target_user};
+
+        c.secret = dl_secret_new(secret, strlen(secret), NULL);
+        if (target_secret)
+                c.target_secret = dl_secret_new(target_secret, strlen(target_secret), NULL);
+        return c;
+}
+
+void chap_clear(DlIscsiCredentials *c)
+{
+        dl_secret_unref(c->secret);
+        dl_secret_unref(c->target_secret);
+}
+
 DlIscsiPortal portal_of(const char *name, char ret_address[static 256])
 {
         g_autofree char *variable = g_strconcat("DL_PORTAL_", name, NULL);

@@ -26,6 +26,11 @@ extern const DlIscsiLimits limits_short, limits_long;
 void world_init(World *world, const DlIscsiLimits *limits);
 void world_clear(World *world);
 
+/* What CHAP needs; target_user and target_secret may be NULL. */
+DlIscsiCredentials chap(const char *user, const char *secret, const char *target_user,
+                        const char *target_secret);
+void chap_clear(DlIscsiCredentials *credentials);
+
 typedef struct Outcome {
         bool done;
         int code; /* -1: no error */
@@ -65,3 +70,8 @@ long ask(const char *question);
 
 /* Turns the loop until tgtd has no session any more: nobody may leave one behind. */
 void assert_no_sessions(World *world);
+
+/* One for each file of tests: adds them. */
+void add_good_tests(void);
+void add_bad_tests(void);
+void add_life_tests(void);

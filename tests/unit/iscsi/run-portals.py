@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Makes the portals of test-portals.c in namespaces of its own and runs it.
+"""Makes the portals of test-portals in namespaces of its own and runs it.
 
     run-portals.py TEST [argument of the test …]      (root; 77 if not)
 
