@@ -17,6 +17,7 @@ struct DlBus {
         sd_event *event;
         sd_bus *connection;
         sd_bus_slot *filter;
+        sd_event_source *exit;
         const DlSettings *settings;
         DlCore *core;
         DlBusReady ready;

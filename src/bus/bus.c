@@ -18,6 +18,13 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         return 0; /* for the next handler */
 }
 
+/* Before the connection is closed, which it is when the loop exits. */
+static int on_loop_exit(sd_event_source *source, void *userdata)
+{
+        dl_bus_calls_end(userdata);
+        return 0;
+}
+
 static void on_core_ready(void *userdata)
 {
         DlBus *bus = userdata;
@@ -49,7 +56,11 @@ DlBus *dl_bus_new(sd_event *event, sd_bus *connection, const DlSettings *setting
         bus->core = dl_core_new(event, settings, &dl_bus_observer, on_core_ready, bus, error);
         if (!bus->core)
                 return NULL;
-        r = sd_bus_add_filter(connection, &bus->filter, on_message, bus);
+        r = sd_event_add_exit(event, &bus->exit, on_loop_exit, bus);
+        if (r >= 0)
+                r = sd_event_source_set_priority(bus->exit, SD_EVENT_PRIORITY_IMPORTANT);
+        if (r >= 0)
+                r = sd_bus_add_filter(connection, &bus->filter, on_message, bus);
         if (r >= 0)
                 r = dl_bus_objects_register(bus);
         if (r < 0) {
@@ -65,6 +76,7 @@ void dl_bus_free(DlBus *bus)
         if (!bus)
                 return;
         dl_bus_calls_end(bus);
+        sd_event_source_disable_unref(bus->exit);
         bus->announcing = false;
         g_ptr_array_unref(bus->slots);
         sd_bus_slot_unref(bus->filter);

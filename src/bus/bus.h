@@ -23,7 +23,8 @@ typedef void (*DlBusReady)(void *userdata);
 DlBus *dl_bus_new(sd_event *event, sd_bus *connection, const DlSettings *settings, DlBusReady ready,
                   void *userdata, GError **error);
 
-/* Who still waits for an answer is told that the service stops. Takes NULL. */
+/* Who still waits for an answer is told that the service stops; when the loop exits, that happens
+ * by itself, while the connection is still there. Takes NULL. */
 void dl_bus_free(DlBus *bus);
 
 /* No call waits for an answer, no answer waits to be sent, and the core would lose nothing. */

@@ -57,6 +57,15 @@ class Caller(client.Client):
         return Pending(self._bus, (lab.BUS_NAME, path, interface, method, arguments, None), fd_list,
                        timeout, interactive)
 
+    def send(self, path, interface, method, arguments):
+        """Sends a call that wants no reply."""
+        message = Gio.DBusMessage.new_method_call(lab.BUS_NAME, path,
+                                                  lab.BUS_NAME + '.' + interface, method)
+        message.set_body(arguments)
+        message.set_flags(Gio.DBusMessageFlags.NO_REPLY_EXPECTED)
+        self._bus.send_message(message, Gio.DBusSendMessageFlags.NONE)
+        self._bus.flush_sync()
+
     def error_of(self, *arguments, **options):
         """The name of the error that a call ends in; '' if it succeeds."""
         return self.begin(*arguments, **options).wait_error()

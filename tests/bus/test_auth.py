@@ -10,7 +10,7 @@ import client
 import lab
 from caller import CHALLENGE, DENIED, Caller, Method, dictionary
 from client import ROOT
-from service import Portal
+from service import SilentPortal
 
 from gi.repository import GLib
 
@@ -174,7 +174,7 @@ class Cancelling(Base):
         self.lab.polkit_rules('polkit.addRule(function(action, subject) {'
                               ' if (action.id == "org.ovirt.DirectLun.discover" &&'
                               ' subject.user == "nobody") return polkit.Result.YES; });')
-        with Portal() as portal:
+        with SilentPortal() as portal:
             own, own_path = self.begin(self.nobody, portal, 'own')
             roots, roots_path = self.begin(self.root, portal, 'of root')
             self.assertEqual(self.cancel(self.nobody, roots_path), CHALLENGE)
@@ -190,7 +190,7 @@ class Cancelling(Base):
 
     def test_root_cancels_everything(self):
         self.allow({('discover', 'discover'): {}})
-        with Portal() as portal:
+        with SilentPortal() as portal:
             pending, path = self.begin(self.nobody, portal, 'of nobody')
             self.assertEqual(self.cancel(self.root, path), '')
             with self.assertDBusError('Cancelled'):
