@@ -549,9 +549,9 @@ DlIscsiOperation *dl_iscsi_inspect(DlIscsi *iscsi, const char *iqn, const DlIscs
         Inspection *inspection = (Inspection *)operation;
 
         inspection->done = done;
-        inspection->all = !luns;
+        inspection->all = n_luns == 0;
         inspection->wanted = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-        if (luns)
+        if (n_luns > 0)
                 g_array_append_vals(inspection->wanted, luns, (guint)n_luns);
         g_array_sort(inspection->wanted, compare_numbers);
         for (guint i = inspection->wanted->len; i > 1; i--)

@@ -124,7 +124,7 @@ typedef void (*DlIscsiInspected)(const DlIscsiInspection *inspection, const GErr
 
 /*
  * Logs in to one target through one portal and inspects its LUNs: all that REPORT LUNS names if
- * luns is NULL, else only the n_luns given ones (a number that the target does not have gets
+ * n_luns is 0, else only the n_luns given ones (a number that the target does not have gets
  * LunNotVisible in its entry). The commands of all LUNs are pipelined. UNIT ATTENTION is retried a
  * bounded number of times.
  */
