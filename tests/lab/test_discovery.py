@@ -54,9 +54,8 @@ class Discovery(TestCase):
         self.assertIn(object_path('targets', self.one.iqn), self.discover('localhost'))
 
     def test_refused(self):
-        with self.assertDBusError('PortalUnreachable') as expected:
+        with self.assertDBusError('PortalUnreachable'):
             self.discover(port=3999)
-        self.assertIn('3999', expected.exception.message)
 
     def test_unknown_name(self):
         with self.assertDBusError('NameResolution') as expected:
