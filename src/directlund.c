@@ -47,6 +47,9 @@ static int on_name_released(sd_bus_message *reply, void *userdata, sd_bus_error 
         int r;
 
         dl_debug("idle: the name is released");
+        if (dl_bus_has_no_calls(service->bus))
+                return sd_event_exit(service->event, 0);
+        /* Runs after each later event; with no call there might not be one. */
         r = sd_event_add_post(service->event, &service->leaving, on_drained, service);
         return r < 0 ? sd_event_exit(service->event, r) : 0;
 }

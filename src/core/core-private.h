@@ -27,7 +27,9 @@ struct DlCore {
         void (*ready)(void *userdata); /* NULL once called */
         sd_event_source *ready_deadline;
 
-        DlWorkers *workers, *store_worker;
+        /* Three pools: a libvirt that hangs must not keep the journal from being written, nor a
+         * dead name server libvirt from being called. */
+        DlWorkers *virt_workers, *store_worker, *resolver_workers;
         DlStore *store;
         DlIscsi *iscsi;
         DlVirt *virt;

@@ -16,6 +16,8 @@
  */
 #define READY_USEC (5 * G_USEC_PER_SEC)
 
+#define RESOLVER_THREADS 4
+
 const char *dl_core_engine(DlCore *core)
 {
         return dl_store_engine(core->store);
@@ -59,7 +61,7 @@ static void on_loaded(DlCore *core, const GError *error)
                 (void)sd_event_exit(core->event, -EIO);
                 return;
         }
-        r = dl_virt_new(core->event, core->workers, core->settings->libvirt_uri, &dl_vm_events,
+        r = dl_virt_new(core->event, core->virt_workers, core->settings->libvirt_uri, &dl_vm_events,
                         core, &core->virt);
         if (r < 0) {
                 dl_err("libvirt cannot be used: %s", g_strerror(-r));
@@ -93,16 +95,23 @@ static int start_initiator(DlCore *core)
         };
 
         core->initiator_name = dl_host_initiator_name(s);
-        return dl_iscsi_new(core->event, core->workers, core->initiator_name, &limits,
+        return dl_iscsi_new(core->event, core->resolver_workers, core->initiator_name, &limits,
                             &core->iscsi);
+}
+
+static int start_workers(DlCore *core)
+{
+        int r = dl_workers_new(core->event, core->settings->worker_threads, &core->virt_workers);
+
+        if (r >= 0)
+                r = dl_workers_new(core->event, 1, &core->store_worker);
+        return r < 0 ? r : dl_workers_new(core->event, RESOLVER_THREADS, &core->resolver_workers);
 }
 
 static bool start(DlCore *core, GError **error)
 {
-        int r = dl_workers_new(core->event, core->settings->worker_threads, &core->workers);
+        int r = start_workers(core);
 
-        if (r >= 0) /* its own, so that libvirt calls that hang cannot keep it from writing */
-                r = dl_workers_new(core->event, 1, &core->store_worker);
         if (r >= 0 && !open_store(core, error))
                 return false;
         if (r >= 0)
@@ -206,7 +215,8 @@ void dl_core_free(DlCore *core)
         dl_virt_free(core->virt);
         dl_store_free(core->store);
         dl_workers_free(core->store_worker);
-        dl_workers_free(core->workers);
+        dl_workers_free(core->resolver_workers);
+        dl_workers_free(core->virt_workers);
         (void)dl_virt_drain(G_USEC_PER_SEC);
         g_hash_table_unref(core->operations);
         drop_calls(core);

@@ -115,10 +115,12 @@ static void on_discovered(const DlIscsiFoundTarget *targets, size_t n_targets, c
                           void *userdata)
 {
         DlOperation *op = userdata;
+        const DiscoverWork *work = op->data;
         g_autoptr(GError) refused = NULL;
 
         if (error) {
-                dl_op_fail(op, g_error_copy(error));
+                dl_op_failf(op, (int)dl_error_code(error), "Portal %s:%u: %s", work->address,
+                            work->port, error->message);
                 return;
         }
         for (size_t i = 0; i < n_targets; i++)

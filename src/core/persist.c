@@ -227,7 +227,7 @@ void dl_persist_secrets(const DlTarget *target, DlPersisted done, void *userdata
                 .userdata = userdata,
         };
         core->n_writes++;
-        dl_workers_submit(core->workers, "secrets", save_secrets, on_secrets_saved, save,
+        dl_workers_submit(core->store_worker, "secrets", save_secrets, on_secrets_saved, save,
                           save_free);
 }
 
