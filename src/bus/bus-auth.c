@@ -94,6 +94,9 @@ static GError *polkit_error(DlBusAuth *auth, const sd_bus_error *e)
                                    "no answer in time to whether you may do this (%s): try again",
                                    auth->action);
         }
+        if (sd_bus_error_has_name(e, SD_BUS_ERROR_LIMITS_EXCEEDED)) /* the bus', on open calls */
+                return g_error_new(DL_ERROR, DL_ERROR_LIMITS_EXCEEDED,
+                                   "too many calls wait to be authorized: try again later");
         dl_warning("polkit cannot say whether %s is allowed: %s", auth->action, e->message);
         return g_error_new(DL_ERROR, DL_ERROR_ACCESS_DENIED,
                            "polkit cannot say whether you may do this (%s): see the log",

@@ -23,7 +23,8 @@ typedef enum DlBusAction {
 
 typedef struct DlBusAuth DlBusAuth;
 
-/* error NULL: allowed. Else AccessDenied, InteractiveAuthorizationRequired or TimedOut. */
+/* error NULL: allowed. Else AccessDenied, InteractiveAuthorizationRequired, TimedOut or
+ * LimitsExceeded. */
 typedef void (*DlBusAuthDone)(const GError *error, void *userdata);
 
 /*

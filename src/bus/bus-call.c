@@ -187,6 +187,14 @@ void dl_bus_call_identified(DlBusCall *call)
         call_authorise(call);
 }
 
+void dl_bus_call_unidentified(DlBusCall *call)
+{
+        g_autoptr(GError) error = g_error_new(DL_ERROR, DL_ERROR_ACCESS_DENIED,
+                                              "the bus does not tell who calls");
+
+        call_fail(call, error);
+}
+
 void dl_bus_call_abandoned(DlBusCall *call)
 {
         if (!call->acting)

@@ -62,8 +62,9 @@ int dl_bus_call_begin(sd_bus_message *message, DlObject *object, const DlBusMeth
 /* For parse(): tells polkit's rules about an argument. NULL and "" are not told. */
 void dl_bus_call_detail(DlBusCall *call, const char *key, const char *value);
 
-/* From the client: it is known now; it is gone. */
+/* From the client: it is known now; it cannot be known; it is gone. */
 void dl_bus_call_identified(DlBusCall *call);
+void dl_bus_call_unidentified(DlBusCall *call);
 void dl_bus_call_abandoned(DlBusCall *call);
 
 /* Ends all calls; the clients that still wait are told that the service stops. */

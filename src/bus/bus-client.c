@@ -50,8 +50,8 @@ static int on_uid(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error
 
         if (sd_bus_message_is_method_error(reply, NULL) ||
             sd_bus_message_read_basic(reply, 'u', &uid) < 0) {
-                dl_debug("%s is gone", client->name);
-                for_each_call(client, dl_bus_call_abandoned);
+                dl_debug("%s cannot be identified, or is gone", client->name);
+                for_each_call(client, dl_bus_call_unidentified);
                 return 0;
         }
         client->uid = uid;

@@ -14,8 +14,8 @@ typedef struct DlBusCall DlBusCall;
 
 /*
  * Counts the call among its sender's. NULL with LimitsExceeded if there are max already. If the
- * client is not known yet, dl_bus_call_identified() is called later, from the loop;
- * dl_bus_call_abandoned() if it is gone, at any time.
+ * client is not known yet, dl_bus_call_identified() or _unidentified() is called later, from
+ * the loop; dl_bus_call_abandoned() if it is gone, at any time.
  */
 DlBusClient *dl_bus_client_join(DlBus *bus, DlBusCall *call, const char *sender, unsigned max,
                                 GError **error);

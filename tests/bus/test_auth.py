@@ -5,14 +5,14 @@ import json
 import os
 import signal
 
+from gi.repository import Gio, GLib
+
 import caller
 import client
 import lab
 from caller import CHALLENGE, DENIED, Caller, Method, dictionary
 from client import ROOT
 from service import SilentPortal
-
-from gi.repository import GLib
 
 FORCED = ('force', True)
 # Answers for nobody by action and verb, and only if all details that are named are told so.
@@ -200,6 +200,87 @@ class Cancelling(Base):
         self.assertEqual(self.cancel(self.nobody, path), DENIED)
         self.assertEqual(self.cancel(self.root, ROOT + '/jobs/_399999'),
                          'org.freedesktop.DBus.Error.UnknownObject')
+
+
+class Agent:
+    """A person's polkit agent, for this process: what it is asked is in .asked, and the dialogs that it
+    was told to close are in .withdrawn. It confirms as root, if it is to."""
+
+    XML = '''<node><interface name="org.freedesktop.PolicyKit1.AuthenticationAgent">
+        <method name="BeginAuthentication">
+          <arg type="s"/><arg type="s"/><arg type="s"/><arg type="a{ss}"/><arg type="s"/>
+          <arg type="a(sa{sv})"/></method>
+        <method name="CancelAuthentication"><arg type="s"/></method></interface></node>'''
+    PATH = '/org/ovirt/DirectLun/test/Agent'
+    POLKIT = ('org.freedesktop.PolicyKit1', '/org/freedesktop/PolicyKit1/Authority',
+              'org.freedesktop.PolicyKit1.Authority')
+
+    def __init__(self, confirms):
+        self._confirms = confirms
+        self.asked, self.withdrawn, self._waiting = [], [], []
+        self._bus = Caller()._bus
+        with open('/proc/self/stat') as f:
+            started = int(f.read().rsplit(')', 1)[1].split()[19])
+        info = Gio.DBusNodeInfo.new_for_xml(self.XML).interfaces[0]
+        self._bus.register_object(self.PATH, info, self._called, None, None)
+        process = ('unix-process', {'pid': GLib.Variant('u', os.getpid()),
+                                    'start-time': GLib.Variant('t', started)})
+        self._call('RegisterAuthenticationAgent', '((sa{sv})ss)', process, 'C', self.PATH)
+
+    def close(self):
+        self._bus.close_sync(None)
+
+    def _call(self, method, signature, *values):
+        self._bus.call_sync(*self.POLKIT, method, GLib.Variant(signature, values), None,
+                            Gio.DBusCallFlags.NONE, -1, None)
+
+    def _called(self, bus, sender, path, interface, method, arguments, invocation):
+        if method == 'CancelAuthentication':
+            self.withdrawn += arguments.unpack()
+            invocation.return_value(None)
+            return
+        action, _, _, _, cookie, _ = arguments.unpack()
+        self.asked.append(action)
+        if not self._confirms:
+            self._waiting.append(invocation)
+            return
+        self._call('AuthenticationAgentResponse2', '(us(sa{sv}))', 0, cookie,
+                   ('unix-user', {'uid': GLib.Variant('u', 0)}))
+        invocation.return_value(None)
+
+
+class Interactive(Base):
+    """Somebody is there who can be asked for a password."""
+
+    def agent(self, confirms):
+        agent = Agent(confirms)
+        self.addCleanup(agent.close)
+        return agent
+
+    def discover(self, user, **options):
+        return user.begin(ROOT, 'Manager', 'DiscoverTargets', caller.arguments(
+            GLib.Variant('s', '127.0.0.1'), GLib.Variant('q', 3260), dictionary(FORCED)), **options)
+
+    def test_a_person_is_asked_if_the_caller_lets(self):
+        agent = self.agent(True)
+        self.assertEqual(self.discover(self.nobody).wait_error(), CHALLENGE)
+        self.assertEqual(agent.asked, [])
+        self.assertEqual(self.discover(self.nobody, interactive=True).wait_error(), '')
+        self.assertEqual(set(agent.asked), {'org.ovirt.DirectLun.discover',
+                                            'org.ovirt.DirectLun.force'})
+
+    def test_the_dialog_goes_with_the_caller(self):
+        agent = self.agent(False)
+        jobs = set(self.lab.client.objects('Job'))
+        passing = Caller('nobody')
+        pending = self.discover(passing, interactive=True)
+        lab.wait_until(lambda: pending.done or agent.asked, what='the agent being asked')
+        self.assertEqual(self.discover(self.root).wait_error(), '')
+        self.assertFalse(pending.done)
+        passing.close()
+        lab.wait_until(lambda: pending.done and agent.withdrawn, what='the dialog being closed')
+        new = [p for path, p in self.lab.client.objects('Job').items() if path not in jobs]
+        self.assertEqual({p['StartedByUid'] for p in new}, {0})
 
 
 class Stuck(Base):
