@@ -216,17 +216,31 @@ static void stop_vm(DlOperation *op)
                 wait_for_call(op, dl_virt_destroy(virt, op->vm->object.id, on_done, op));
 }
 
-static void finish_stop(DlOperation *op)
+static void on_looked_after_stop(const DlVirtDomain *domain, const GError *error, void *userdata)
 {
+        DlOperation *op = userdata;
+
+        if (domain)
+                dl_vm_merge(core_of(op), domain);
+        else if (dl_error_code(error) != DL_ERROR_VM_NOT_FOUND) {
+                dl_op_fail(op, g_error_copy(error));
+                return;
+        } else if (op->vm->object.published) /* a transient domain goes with its end */
+                dl_vm_gone(op->vm);
         dl_op_next(op);
+}
+
+static void look_after_stop(DlOperation *op)
+{
+        wait_for_call(op, dl_virt_get_domain(core_of(op)->virt, op->vm->object.id,
+                                             on_looked_after_stop, op));
 }
 
 static const DlStep stop_steps[] = {
         {"looking at the VM", dl_step_look},
         {"looking at the VM", check_stop},
         {"stopping", stop_vm},
-        {"looking at the VM", dl_step_look},
-        {"finishing", finish_stop},
+        {"looking at the VM", look_after_stop},
 };
 
 DlJob *dl_flow_stop(DlVm *vm, const DlRequest *request, bool graceful, GError **error)

@@ -181,3 +181,17 @@ class Libvirt(TestCase):
         self.lab.virsh('undefine', 'passing')
         del self.lab.vms['passing']
         lab.wait_until(lambda: path not in self.lab.client.objects('Vm'), what='the VM going')
+
+    def test_stop_of_a_transient_vm(self):
+        vm = self.lab.define_vm('fleeting')
+        xml = self.lab.virsh('dumpxml', 'fleeting', '--inactive')
+        self.lab.virsh('undefine', 'fleeting')
+        del self.lab.vms['fleeting']
+        with open('/run/lab/fleeting.xml', 'w') as f:
+            f.write(xml)
+        self.lab.virsh('create', '/run/lab/fleeting.xml')
+        self.lab.start_daemon()
+        path = self.vm(vm)
+        self.method(path, 'Vm', 'Stop')
+        self.assertNotIn(path, self.lab.client.objects('Vm'))
+        self.assertNotIn('fleeting', self.lab.virsh('list', '--all', '--name'))
