@@ -108,7 +108,19 @@ class Method:
         return arguments(*self.before, dictionary(*options))
 
 
-class TestCase(service.TestCase):
+class QuietTestCase(service.TestCase):
+    """A lab in which the service has nothing to complain about its signals."""
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        with open(cls.lab.logs + '/directlund.log') as f:
+            complaints = [line for line in f if 'cannot announce' in line]
+        if complaints:
+            raise AssertionError(''.join(complaints))
+
+
+class TestCase(QuietTestCase):
     """A lab with one object of every kind: target, LUN, vDisk, VM, attachment, host and job."""
 
     services = ('bus', 'polkit', 'tgt', 'libvirt')

@@ -11,9 +11,9 @@ from gi.repository import GLib
 import caller
 import client
 import lab
-from caller import Caller, dictionary
+from caller import Caller, QuietTestCase, dictionary
 from client import ROOT
-from service import SilentPortal, TestCase
+from service import SilentPortal
 
 LIMITS_EXCEEDED = lab.BUS_NAME + '.Error.LimitsExceeded'
 
@@ -23,7 +23,7 @@ def discovery(port, *options):
                             dictionary(*options))
 
 
-class Calls(TestCase):
+class Calls(QuietTestCase):
     services = ('bus', 'polkit')
     settings = {'Daemon': {'JobsPerClientMax': '4'},
                 'iSCSI': {'ConnectTimeoutSec': '30', 'LoginTimeoutSec': '30'}}
@@ -147,7 +147,7 @@ class Calls(TestCase):
         self.prepare()
 
 
-class Idle(TestCase):
+class Idle(QuietTestCase):
     """It leaves as soon as it can, and no call is lost on the way. (libvirt is there so that it is
     ready at once.)"""
 
@@ -165,6 +165,18 @@ class Idle(TestCase):
             pids.add(self.lab.owner_pid())
             time.sleep(chance.uniform(0, 0.08))  # the race itself: around the moment when it leaves
         self.assertGreater(len(pids - {None}), 10, 'it hardly ever left')
+
+    def test_no_call_of_many_clients_is_lost(self):
+        chance = random.Random(43)
+        callers = [Caller(), Caller(), Caller('nobody')]
+        for _ in range(60):
+            pending = []
+            for user in callers:
+                time.sleep(chance.uniform(0, 0.02))  # the race itself
+                pending += [user.begin(ROOT, 'Manager', 'GetDeviceList',
+                                       caller.arguments(dictionary())) for _ in range(3)]
+            self.assertEqual({p.wait_error() for p in pending}, {''})
+            time.sleep(chance.uniform(0, 0.08))
 
     def test_stays_for_a_job(self):
         with SilentPortal() as portal:
