@@ -9,11 +9,11 @@
 #include "util/error.h"
 #include "util/log.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
+#include <sysexits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
@@ -153,6 +153,7 @@ static int open_bus(Service *service)
         return r < 0 ? r : sd_bus_set_exit_on_disconnect(service->connection, true);
 }
 
+/* Returns an exit status. */
 static int serve(Service *service)
 {
         g_autoptr(GError) error = NULL;
@@ -163,17 +164,19 @@ static int serve(Service *service)
                 r = open_bus(service);
         if (r < 0) {
                 dl_err("cannot connect to the system bus: %s", g_strerror(-r));
-                return r;
+                return EXIT_FAILURE;
         }
         service->bus = dl_bus_new(service->event, service->connection, service->settings, on_ready,
                                   service, &error);
         if (!service->bus) {
                 dl_err("cannot start: %s", error->message);
-                return -EIO;
+                /* Trying again at once does not help: the service manager is told not to. */
+                return dl_error_code(error) == DL_ERROR_ENGINE_UNAVAILABLE ? EX_CONFIG
+                                                                           : EXIT_FAILURE;
         }
         r = sd_event_loop(service->event);
         (void)sd_notify(false, "STOPPING=1");
-        return r;
+        return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static void close_all(Service *service)
@@ -256,5 +259,5 @@ int main(int argc, char **argv)
         service.settings = settings;
         r = serve(&service);
         close_all(&service);
-        return r == 0 ? 0 : 1;
+        return r;
 }

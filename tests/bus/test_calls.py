@@ -190,3 +190,38 @@ class Idle(QuietTestCase):
             self.assertIsNotNone(pid)
         self.assertTrue(lab.wait_exit(pid, 10), 'it stays when the job is over')
         lab.wait_until(lambda: self.lab.owner_pid() is None, what='its name being released')
+
+
+class Start(QuietTestCase):
+    """How the process begins, or does not."""
+
+    services = ('bus', 'polkit')
+
+    def test_command_line(self):
+        program = self.lab.binary()
+        self.assertRegex(self.lab.run(program, '--version'), r'^directlund [0-9.]+\n$')
+        self.assertIn('Usage:', self.lab.run(program, '--help'))
+        for wrong in ('--colour', 'green'):
+            self.assertEqual(self.lab.run(program, wrong, check=False).returncode, 2)
+
+    def test_a_damaged_database_is_left_as_it_is(self):
+        self.lab.stop_daemon()
+        path = '/var/lib/directlun/directlun.db'
+        if os.path.exists(path):
+            os.unlink(path)
+        with open(path, 'wb') as f:
+            f.write(b'not a database at all' * 1000)
+        os.chown(path, os.stat(os.path.dirname(path)).st_uid, -1)
+        failed = self.lab.run(lab.WORK + '/directlund', check=False)
+        self.assertEqual(failed.returncode, 78)
+        with self.assertRaises(client.DBusError):
+            self.get(ROOT, 'Manager', 'Version')
+        with open(path, 'rb') as f:
+            self.assertEqual(f.read(), b'not a database at all' * 1000)
+        os.unlink(path)
+        self.assertTrue(self.get(ROOT, 'Manager', 'Version'))
+
+    def test_no_bus(self):
+        failed = self.lab.run('env', 'DBUS_SYSTEM_BUS_ADDRESS=unix:path=/nothing',
+                              lab.WORK + '/directlund', check=False)
+        self.assertEqual(failed.returncode, 1)
