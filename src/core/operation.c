@@ -11,7 +11,10 @@ static int on_lingered(sd_event_source *source, uint64_t usec, void *userdata)
 {
         DlJob *job = userdata;
 
-        dl_object_unpublish(&job->object);
+        if (job->object.published)
+                dl_object_unpublish(&job->object);
+        else
+                dl_core_take_call(job->object.core, job);
         dl_job_free(job);
         return 0;
 }
@@ -79,6 +82,8 @@ static void end(DlOperation *op)
                 op->done(job, op->failure, op->userdata);
         g_ptr_array_set_size(job->result_objects, 0);
 
+        if (!job->object.published) /* nobody else keeps it until its callers have returned */
+                dl_core_keep_call(core, job, (GDestroyNotify)dl_job_free);
         if (sd_event_add_time_relative(core->event, &op->linger, CLOCK_MONOTONIC,
                                        job->object.published ? core->settings->job_linger_usec : 0,
                                        0, on_lingered, op) < 0)

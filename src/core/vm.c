@@ -77,7 +77,7 @@ DlVm *dl_core_find_vm(DlCore *core, const char *name_or_uuid, GError **error)
 /* The operation that has the VM may wait for just this. */
 static void tell_who_waits(DlVm *vm, const char *alias, bool released)
 {
-        if (vm && g_strcmp0(vm->releasing, alias) == 0)
+        if (vm && vm->releasing && g_strcmp0(vm->releasing, alias) == 0)
                 vm->released(released, vm->released_userdata);
 }
 
@@ -316,7 +316,12 @@ static void on_looked_for_operation(const DlVirtDomain *domain, const GError *er
 
         if (domain) {
                 dl_vm_merge(op->job.object.core, domain);
-                dl_op_next(op);
+                if (op->vm->object.published)
+                        dl_op_next(op);
+                else
+                        dl_op_failf(op, DL_ERROR_VM_NOT_FOUND,
+                                    "VM %s was undefined and defined anew meanwhile; try again",
+                                    op->vm->name);
                 return;
         }
         if (dl_error_code(error) == DL_ERROR_VM_NOT_FOUND && op->vm->object.published)
