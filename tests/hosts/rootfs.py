@@ -6,6 +6,7 @@ Made once by mmdebstrap from the package sources that the machine itself uses, a
 """
 
 import fcntl
+import glob
 import hashlib
 import os
 import shutil
@@ -32,6 +33,8 @@ MASKED = (
     'apt-daily.timer', 'apt-daily-upgrade.timer', 'dpkg-db-backup.timer', 'fstrim.timer',
     'e2scrub_all.timer', 'systemd-tmpfiles-clean.timer',
 )
+
+_UNFINISHED = 'unfinished-rootfs.'
 
 # What only the surroundings ask for: there is no AppArmor in a container.
 QEMU_CONF = 'security_driver = "none"\n'
@@ -106,7 +109,9 @@ def image():
     with open(guest.CACHE + '/rootfs.lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(directory):
-            fresh = tempfile.mkdtemp(dir=guest.CACHE)
+            for leftover in glob.glob('%s/%s*' % (guest.CACHE, _UNFINISHED)):
+                shutil.rmtree(leftover)
+            fresh = tempfile.mkdtemp(dir=guest.CACHE, prefix=_UNFINISHED)
             try:
                 _bootstrap(fresh)
                 _prepare(fresh)

@@ -25,6 +25,7 @@ NAA = '60014050000000000000000000000%03x'
 VM_NAME, VM_UUID = 'guest', '6d616c00-1ab0-4000-8000-000000000001'
 CONSOLE = '/var/lib/libvirt/qemu/guest.console'
 IMAGES = '/var/lib/images'
+DATABASE = '/var/lib/directlun/directlun.db'
 
 SETTINGS = '''[Daemon]
 LogLevel=debug
@@ -273,7 +274,9 @@ class TestHost(unittest.TestCase):
         self.assertFalse(self.host.get(attachment, ATTACHMENT, 'Plugged'))
         self.host.call(attachment, ATTACHMENT, 'Detach', 'a{sv}', 0)
         self.assertEqual(self.objects(ATTACHMENT), {})
-        self.assertNotIn(guid(1), self.host.run('virsh', 'dumpxml', VM_NAME).stdout)
+        xml = self.host.run('virsh', 'dumpxml', VM_NAME).stdout
+        for left in (guid(1), IQN, self.host.get(vdisk, VDISK, 'Id')):
+            self.assertNotIn(left, xml)
         self.host.call(target, TARGET, 'Unmanage', 'a{sv}', 0)
 
     def _disk_in_guest(self, size):
@@ -324,7 +327,7 @@ class TestHost(unittest.TestCase):
         self.assertTrue(self.host.get(ROOT, MANAGER, 'Version'))
         self.assertNotEqual(self.host.get(ROOT, MANAGER, 'InitiatorName'), INITIATOR)
 
-    def test_leaves_no_complaint_behind(self):
+    def test_all_that_left_no_complaint(self):
         self.host.wait_unit('inactive')
         self.assertEqual(self.host.run('systemctl', '--failed', '--no-legend').stdout, '')
         text = self.host.journal()
@@ -333,3 +336,25 @@ class TestHost(unittest.TestCase):
             self.assertNotIn(word, text)
         self.assertEqual(self.host.journal('--unit=' + UNIT, '--identifier=directlund',
                                            '--priority=err'), '')
+
+    def test_keeps_its_hands_off_a_damaged_database(self):
+        self.host.wait_unit('inactive')
+        vdisks = self.objects(VDISK)
+        self.host.wait_unit('inactive')
+        database = self.host.root + DATABASE
+        with open(database, 'rb') as f:
+            good = f.read()
+        damaged = b'no database' * 1000
+        with open(database, 'r+b') as f:
+            f.write(damaged)
+            f.truncate()
+        self.assertIsNotNone(self.host.error(ROOT, MANAGER, 'GetDeviceList', '{}'))
+        self.host.wait_unit('failed')
+        self.assertIn(DATABASE, self.host.journal('--unit=' + UNIT, '--priority=err'))
+        with open(database, 'r+b') as f:
+            self.assertEqual(f.read(), damaged)
+            f.seek(0)
+            f.write(good)
+            f.truncate()
+        self.host.run('systemctl', 'reset-failed', UNIT)
+        self.assertEqual(self.objects(VDISK), vdisks)
