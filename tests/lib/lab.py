@@ -256,8 +256,8 @@ class Lab:
     def run(self, *argv, timeout=60, check=True, **options):
         """Runs a command and returns its output; AssertionError with its words if it fails."""
         result = subprocess.run(argv, stdin=options.pop('stdin', subprocess.DEVNULL),
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                timeout=timeout, **options)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True, errors='replace', timeout=timeout, **options)
         if check and result.returncode:
             raise AssertionError('%s: exit status %d: %s%s' % (
                 ' '.join(argv), result.returncode, result.stdout, result.stderr))
