@@ -87,7 +87,8 @@ static int start_idle_timer(Service *service)
         if (service->settings->idle_exit_usec == 0)
                 return 0;
         return sd_event_add_time_relative(service->event, &service->idle_timer, CLOCK_MONOTONIC,
-                                          service->settings->idle_exit_usec, 0, on_idle_timer,
+                                          service->settings->idle_exit_usec,
+                                          service->settings->idle_exit_usec / 10 + 1, on_idle_timer,
                                           service);
 }
 

@@ -315,6 +315,10 @@ class Stuck(Base):
             self.assertEqual(waiting.error_of(ROOT, 'Manager', 'GetDeviceList',
                                               caller.arguments(dictionary())),
                              lab.BUS_NAME + '.Error.LimitsExceeded')
+            # as many as one user may have, on whatever connection
+            self.assertEqual(self.nobody.error_of(ROOT, 'Manager', 'GetDeviceList',
+                                                  caller.arguments(dictionary())),
+                             lab.BUS_NAME + '.Error.LimitsExceeded')
             self.assertFalse(any(p.done for p in pending))
             waiting.close()
         jobs = set(self.lab.client.objects('Job'))

@@ -162,8 +162,10 @@ class Idle(QuietTestCase):
                 self.call(ROOT, 'Manager', 'GetDeviceList', '(a{sv})', {})
             else:
                 self.assertTrue(self.get(ROOT, 'Manager', 'Version'))
+            answered = time.monotonic()
             pids.add(self.lab.owner_pid())
-            time.sleep(chance.uniform(0, 0.08))  # the race itself: around the moment when it leaves
+            # The race itself: the next call comes about when it leaves.
+            time.sleep(max(0, answered + chance.uniform(0.019, 0.025) - time.monotonic()))
         self.assertGreater(len(pids - {None}), 10, 'it hardly ever left')
 
     def test_no_call_of_many_clients_is_lost(self):
