@@ -172,6 +172,8 @@ static void on_inspected(const DlIscsiInspection *inspection, const GError *erro
                                 portal->tpgt = inspection->tpgt;
                                 dl_object_changed(&target->object, "Portals");
                         }
+                        g_strfreev(portal->way);
+                        portal->way = g_strdupv((char **)inspection->way);
                         dl_luns_merge(target, portal, inspection, connect->full);
                 }
         }

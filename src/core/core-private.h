@@ -45,6 +45,7 @@ struct DlCore {
                 *intents; /* key → DlIntent: what a former run, or a call that ended late, left */
         GHashTable *calls;             /* userdata of a pending callback → its GDestroyNotify */
         unsigned n_writes;             /* to the store, in flight */
+        GQueue attach_guards;          /* DlAttachGuard, in the order in which they came */
         sd_event_source *housekeeping; /* holds that expire, checks of connections */
 };
 
@@ -90,6 +91,8 @@ void dl_target_remove(DlTarget *target);
 DlPortal *dl_target_find_portal(DlTarget *target, const char *address, uint16_t port);
 /* Adds the portal, or completes its TPGT. */
 DlPortal *dl_target_add_portal(DlTarget *target, const char *address, uint16_t port, uint16_t tpgt);
+/* With the paths on it. */
+void dl_target_remove_portal(DlTarget *target, DlPortal *portal);
 /* Computes State and Managed, lets go when nobody needs it any more, and announces. */
 void dl_target_update(DlTarget *target);
 /* Somebody who needs it came or went: a job. */
@@ -105,8 +108,8 @@ void dl_target_hold(DlTarget *target);
 
 /* ---- LUNs (lun.c) -------------------------------------------------------------------------- */
 
-/* The target is being removed: its paths go. */
-void dl_luns_remove_target(DlTarget *target);
+/* The portal is being removed, or (NULL) the target: the paths there go. */
+void dl_luns_remove_paths(DlTarget *target, const DlPortal *portal);
 /* What a portal answered: takes over what is new, forgets what is gone (if full, that is: all LUNs
  * were asked for). */
 void dl_luns_merge(DlTarget *target, const DlPortal *portal, const DlIscsiInspection *inspection,

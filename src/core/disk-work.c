@@ -3,6 +3,7 @@
  * thread only. */
 
 #include "core/disk-work.h"
+#include "core/attach-guard.h"
 #include "core/disk-xml.h"
 #include "util/uuid.h"
 
@@ -53,19 +54,29 @@ static void wait_for_call(DlOperation *op, DlVirtCall *call)
         dl_op_wait(op, call, (void (*)(void *))dl_virt_cancel);
 }
 
+static void fail_called(DlOperation *op, const GError *error)
+{
+        /* No answer: it may have taken effect, or may do so late. */
+        if (dl_error_code(error) == DL_ERROR_TIMED_OUT || !dl_virt_is_connected(virt(op)))
+                dl_disk_work(op)->leave_to_recovery = true;
+        dl_op_fail(op, g_error_copy(error));
+}
+
+/* What is not to be undone by the operation: it does not know the domain (any more). */
+static bool is_left_to_recovery(DlOperation *op)
+{
+        return dl_disk_work(op)->leave_to_recovery || !op->vm->object.published;
+}
+
 /* The end of a step that is one call to libvirt. */
 static void on_called(const GError *error, void *userdata)
 {
         DlOperation *op = userdata;
 
-        if (!error) {
+        if (!error)
                 dl_op_next(op);
-                return;
-        }
-        /* No answer: it may have taken effect, or may do so late. */
-        if (dl_error_code(error) == DL_ERROR_TIMED_OUT || !dl_virt_is_connected(virt(op)))
-                dl_disk_work(op)->leave_to_recovery = true;
-        dl_op_fail(op, g_error_copy(error));
+        else
+                fail_called(op, error);
 }
 
 /* ---- the attachment ------------------------------------------------------------------------ */
@@ -146,10 +157,55 @@ static void on_begun(const GError *error, void *userdata)
         dl_op_fail(op, g_error_copy(error));
 }
 
+/* What is under way on the same disk, or is not settled yet; or makes the same LUN another VM's. */
+static bool is_being_changed(DlOperation *op)
+{
+        const DlDiskWork *work = dl_disk_work(op);
+        GHashTableIter iter;
+        gpointer p;
+
+        g_hash_table_iter_init(&iter, op->job.object.core->intents);
+        while (g_hash_table_iter_next(&iter, NULL, &p)) {
+                const DlIntent *other = p;
+
+                if (strcmp(other->vdisk, work->vdisk) == 0 &&
+                    (strcmp(other->vm, op->vm->object.id) == 0 ||
+                     (other->kind == DL_INTENT_ATTACH && work->kind == DL_INTENT_ATTACH)))
+                        return true;
+        }
+        return false;
+}
+
+/* Written back by us it would lose what we could not read. */
+static bool has_broken_metadata(const DlVm *vm)
+{
+        return (vm->live && vm->live->metadata_broken) ||
+               (vm->inactive && vm->inactive->metadata_broken);
+}
+
+static void refuse_broken_metadata(DlOperation *op)
+{
+        dl_op_failf(op, DL_ERROR_LIBVIRT_ERROR,
+                    "The metadata of VM %s has attachments that cannot be understood; correct or "
+                    "remove its element of " DL_METADATA_URI,
+                    op->vm->name);
+}
+
 void dl_step_begin(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
 
+        if (is_being_changed(op)) {
+                dl_op_failf(op, DL_ERROR_BUSY,
+                            "The vDisk %s is being changed by another job; try again when it has "
+                            "ended",
+                            work->vdisk);
+                return;
+        }
+        if (has_broken_metadata(op->vm)) {
+                refuse_broken_metadata(op);
+                return;
+        }
         work->intent = dl_intent_write(op->job.object.core, work->kind, op->vm->object.id,
                                        work->vdisk, work->in_config, on_begun, op);
 }
@@ -173,14 +229,20 @@ void dl_step_settle(DlOperation *op)
 
 void dl_undo_begin(DlOperation *op)
 {
-        if (!dl_disk_work(op)->leave_to_recovery) {
+        DlVm *vm = DL_LOOKUP_VM(op->job.object.core, op->vm->object.id); /* maybe a new one */
+
+        if (!dl_disk_work(op)->intent) { /* settled already */
+                dl_op_next(op);
+                return;
+        }
+        if (!is_left_to_recovery(op) || !vm) {
                 dl_step_settle(op);
                 return;
         }
         /* The intent stays, and the recovery, which comes after a look, makes one or the other of
          * it. */
         dl_op_report(op, "What libvirt has made of it is found out, and made good");
-        dl_vm_look(op->vm);
+        dl_vm_look(vm);
         dl_op_next(op);
 }
 
@@ -198,6 +260,10 @@ static void write_metadata(DlOperation *op, DlDomainAttachment *own)
         g_autoptr(GPtrArray) metas = g_ptr_array_new();
         DlAttachment *before = dl_disk_work_attachment(op);
 
+        if (has_broken_metadata(op->vm)) {
+                refuse_broken_metadata(op);
+                return;
+        }
         for (unsigned i = 0; i < attachments->len; i++)
                 if (attachments->pdata[i] != before)
                         g_ptr_array_add(metas, ((DlAttachment *)attachments->pdata[i])->meta);
@@ -217,7 +283,7 @@ void dl_step_write_metadata(DlOperation *op)
 
 void dl_step_remove_metadata(DlOperation *op)
 {
-        if (op->undoing && dl_disk_work(op)->leave_to_recovery)
+        if (op->undoing && is_left_to_recovery(op))
                 dl_op_next(op);
         else
                 write_metadata(op, NULL);
@@ -235,11 +301,11 @@ void dl_step_give_secret(DlOperation *op)
                 dl_op_next(op);
 }
 
-static char *disk_xml(DlOperation *op)
+static char *disk_xml(DlOperation *op, bool live)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        return dl_disk_xml(op->job.object.core, work->meta, work->proof);
+        return dl_disk_xml(op->job.object.core, work->meta, work->proof, live);
 }
 
 void dl_step_attach_config(DlOperation *op)
@@ -250,7 +316,7 @@ void dl_step_attach_config(DlOperation *op)
                 dl_op_next(op);
                 return;
         }
-        g_autofree char *xml = disk_xml(op);
+        g_autofree char *xml = disk_xml(op, false);
         wait_for_call(op, dl_virt_attach_device(virt(op), op->vm->object.id, xml, DL_VIRT_CONFIG,
                                                 DL_VIRT_TIMEOUT_USEC, on_called, op));
 }
@@ -274,7 +340,7 @@ void dl_undo_attach_config(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        if (work->leave_to_recovery || work->in_config || !op->vm->persistent)
+        if (is_left_to_recovery(op) || work->in_config || !op->vm->persistent)
                 dl_op_next(op);
         else
                 detach_config(op);
@@ -295,10 +361,11 @@ void dl_step_attach_live(DlOperation *op)
                 dl_op_next(op);
                 return;
         }
-        g_autofree char *xml = disk_xml(op);
-        wait_for_call(op, dl_virt_attach_device(virt(op), op->vm->object.id, xml, DL_VIRT_LIVE,
-                                                op->job.object.core->settings->attach_timeout_usec,
-                                                on_plugged, op));
+        g_autofree char *xml = disk_xml(op, true);
+        dl_op_wait(op,
+                   dl_attach_guarded(op->job.object.core, op->vm->object.id, xml,
+                                     (const char *const *)work->proof->way, on_plugged, op),
+                   (void (*)(void *))dl_attach_guard_cancel);
 }
 
 /* ---- release by the guest ------------------------------------------------------------------ */
@@ -316,6 +383,8 @@ static void stop_waiting_for_guest(void *p)
 
 static void did_not_release(DlOperation *op, const char *why)
 {
+        if (dl_disk_work(op)->request) /* nobody knows what becomes of it */
+                dl_disk_work(op)->leave_to_recovery = true;
         stop_waiting_for_guest(op);
         dl_op_failf(
                 op, DL_ERROR_GUEST_DID_NOT_RELEASE,
@@ -362,7 +431,7 @@ static void on_requested(const GError *error, void *userdata)
         work->request = NULL;
         if (error && !work->released) {
                 stop_waiting_for_guest(op);
-                dl_op_fail(op, g_error_copy(error));
+                fail_called(op, error);
                 return;
         }
         check_released(op);

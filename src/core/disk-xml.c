@@ -4,11 +4,24 @@
 #include "core/disk-xml.h"
 #include "util/uuid.h"
 
-char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlProof *proof)
+#include <string.h>
+
+/* Of "192.0.2.1:3260" or "[2001:db8::1]:3260". */
+static char *host_of(const char *portal)
+{
+        const char *end = strrchr(portal, *portal == '[' ? ']' : ':');
+
+        return g_strndup(portal + (*portal == '['), (size_t)(end - portal) - (*portal == '['));
+}
+
+char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlProof *proof,
+                  bool live)
 {
         const DlTarget *target = proof->target;
         g_autofree char *alias = dl_disk_alias(meta->vdisk);
         g_autofree char *dev = dl_target_dev(meta->iface, (unsigned)meta->index);
+        g_autofree char *host = live && proof->way ? host_of(proof->way[0])
+                                                   : g_strdup(proof->address);
         char secret[DL_UUID_SIZE];
 
         dl_uuid_for_secret(target->object.id, secret);
@@ -21,7 +34,7 @@ char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlPr
                 .serial = meta->serial,
                 .iqn = target->object.id,
                 .lun = proof->lun,
-                .host_name = proof->address,
+                .host_name = host,
                 .host_port = proof->port,
                 .initiator_name = core->initiator_name,
                 .chap_user = target->secret ? target->user : NULL,

@@ -5,8 +5,14 @@
 
 #include "core/proof.h"
 
-/* Newly allocated. */
-char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlProof *proof);
+/*
+ * Newly allocated. The persistent domain (live: false) names the portal as it was written: a host
+ * name may mean something else at the next start. A running QEMU is told the very address that was
+ * proven, because it would look the name up with the whole VM standing still, and could get another
+ * address.
+ */
+char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlProof *proof,
+                  bool live);
 
 /* Puts the CHAP secret of the target (it must have one) where the disk element says it is. */
 DlVirtCall *dl_disk_give_secret(const DlTarget *target, DlVirtDone done, void *userdata);

@@ -6,19 +6,23 @@
 
 #include <string.h>
 
-static bool is_proven_on(const DlPath *path, const DlTarget *target, const DlPortal *portal)
+/* A portal that has not answered this time may still be called connected, from the last time. */
+static bool is_proven_on(const DlProof *proof, const DlPath *path, const DlPortal *portal)
 {
         return portal->state == DL_TARGET_CONNECTED && path->seen && path->last_error.code < 0 &&
-               path->port == portal->port && strcmp(path->address, portal->address) == 0 &&
-               strcmp(path->iqn, target->object.id) == 0;
+               path->seen_usec >= proof->since_usec && path->port == portal->port &&
+               strcmp(path->address, portal->address) == 0 &&
+               strcmp(path->iqn, proof->target->object.id) == 0;
 }
 
 /* The first portal, in the target's order, on which the LUN was just seen. */
-static const DlPath *proven_path(const DlLun *lun, const DlTarget *target)
+static const DlPath *proven_path(const DlProof *proof, const DlLun *lun)
 {
+        const DlTarget *target = proof->target;
+
         for (unsigned i = 0; i < target->portals->len; i++)
                 for (unsigned k = 0; k < lun->paths->len; k++)
-                        if (is_proven_on(lun->paths->pdata[k], target, target->portals->pdata[i]))
+                        if (is_proven_on(proof, lun->paths->pdata[k], target->portals->pdata[i]))
                                 return lun->paths->pdata[k];
         return NULL;
 }
@@ -72,6 +76,9 @@ static GError *judge(DlProof *proof, const DlLun *lun, const DlPath *path)
         proof->lun = path->lun;
         dl_set_string(&proof->address, path->address);
         proof->port = path->port;
+        g_strfreev(proof->way);
+        proof->way = g_strdupv(
+                dl_target_find_portal(proof->target, path->address, path->port)->way);
         return NULL;
 }
 
@@ -81,7 +88,7 @@ static void on_asked(const GError *error, void *userdata)
 {
         DlProof *proof = userdata;
         const DlLun *lun = DL_LOOKUP_LUN(proof->core, proof->guid);
-        const DlPath *path = lun && !error ? proven_path(lun, proof->target) : NULL;
+        const DlPath *path = lun && !error ? proven_path(proof, lun) : NULL;
         g_autoptr(GError) own = NULL;
 
         proof->connect = NULL;
@@ -97,8 +104,9 @@ static void on_asked(const GError *error, void *userdata)
 static void ask(DlProof *proof, bool all)
 {
         proof->all_luns_asked = all;
-        proof->connect = dl_connect_start(proof->target, all ? NULL : &proof->lun, 1, on_asked,
-                                          proof);
+        proof->since_usec = dl_now();
+        proof->connect = dl_connect_start(proof->target, all ? NULL : &proof->lun, all ? 0 : 1,
+                                          on_asked, proof);
 }
 
 /* The target that it was proven on last, else any that has shown it. */
@@ -162,6 +170,7 @@ void dl_proof_free(DlProof *proof)
         sd_event_source_disable_unref(proof->refusal);
         g_clear_error(&proof->error);
         g_free(proof->address);
+        g_strfreev(proof->way);
         g_free(proof->guid);
         g_free(proof);
 }

@@ -18,11 +18,13 @@ typedef struct DlProof {
         uint64_t lun;
         char *address;
         uint16_t port;
+        char **way; /* the numeric portals that it went to (see iscsi.h); NULL: not known */
 
         /* private */
         DlCore *core;
         char *guid;
         bool readonly, all_luns_asked;
+        uint64_t since_usec; /* what was seen before proves nothing */
         struct DlConnect *connect;
         sd_event_source *refusal; /* tells an error that was known at once */
         GError *error;

@@ -143,7 +143,7 @@ static void on_removed(const GError *error, void *userdata)
                 tell(run, error);
                 return;
         }
-        xml = dl_disk_xml(run->vm->object.core, disk->meta, disk->proof);
+        xml = dl_disk_xml(run->vm->object.core, disk->meta, disk->proof, false);
         run->call = dl_virt_attach_device(run->vm->object.core->virt, run->vm->object.id, xml,
                                           DL_VIRT_CONFIG, DL_VIRT_TIMEOUT_USEC, on_written, run);
 }

@@ -29,6 +29,7 @@ static void portal_free(gpointer p)
         DlPortal *portal = p;
 
         g_free(portal->address);
+        g_strfreev(portal->way);
         dl_last_error_clear(&portal->last_error);
         g_free(portal);
 }
@@ -98,7 +99,7 @@ void dl_target_remove(DlTarget *target)
         DlCore *core = target->object.core;
         g_autofree char *key = dl_persist_target_key(target->object.id);
 
-        dl_luns_remove_target(target);
+        dl_luns_remove_paths(target, NULL);
         dl_persist_remove(core, key);
         dl_object_unpublish(&target->object);
         announce_to_host(core);
@@ -134,6 +135,16 @@ DlPortal *dl_target_add_portal(DlTarget *target, const char *address, uint16_t p
         dl_object_changed(&target->object, "Portals");
         dl_persist_target(target);
         return portal;
+}
+
+void dl_target_remove_portal(DlTarget *target, DlPortal *portal)
+{
+        dl_luns_remove_paths(target, portal);
+        g_ptr_array_remove(target->portals, portal);
+        dl_object_changed(&target->object, "Portals");
+        dl_object_changed(&target->object, "PortalStates");
+        dl_target_update(target);
+        dl_persist_target(target);
 }
 
 /* ---- credentials --------------------------------------------------------------------------- */

@@ -22,6 +22,7 @@ typedef struct DlPortal {
         char *address; /* IPv6 without brackets */
         uint16_t port;
         uint16_t tpgt;
+        char **way; /* the numeric portals that the last good connection went to; NULL: not known */
         DlTargetState state;
         DlLastError last_error;
 } DlPortal;

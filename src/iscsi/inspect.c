@@ -57,6 +57,7 @@ struct Inspection {
         bool all;
         GArray *wanted; /* of uint64_t, ascending; if not all */
         uint16_t tpgt;
+        char **way;
         Unit *units;
         DlIscsiLun *luns;
         size_t n_units, busy; /* busy: units with pending commands */
@@ -485,6 +486,8 @@ static void inspection_ready(DlIscsiOperation *operation)
         for (unsigned i = 0; i < 4; i++)
                 cdb[6 + i] = (uint8_t)(size >> (24 - 8 * i));
         inspection->tpgt = dl_session_tpgt(operation->session);
+        g_strfreev(inspection->way);
+        inspection->way = dl_session_way(operation->session);
         dl_session_command(operation->session, 0, cdb, sizeof cdb, size, on_luns, inspection);
 }
 
@@ -495,6 +498,7 @@ static void inspection_report(DlIscsiOperation *operation, const GError *error)
         Inspection *inspection = (Inspection *)operation;
         DlIscsiInspection result = {
                 .tpgt = inspection->tpgt,
+                .way = (const char *const *)inspection->way,
                 .luns = inspection->luns,
                 .n_luns = inspection->n_units,
         };
@@ -523,6 +527,7 @@ static void inspection_clear(DlIscsiOperation *operation)
                 unit_clear(&inspection->units[i]);
         g_free(inspection->units);
         g_free(inspection->luns);
+        g_strfreev(inspection->way);
         g_array_unref(inspection->wanted);
 }
 

@@ -113,7 +113,10 @@ typedef struct DlIscsiLun {
 } DlIscsiLun;
 
 typedef struct DlIscsiInspection {
-        uint16_t tpgt;          /* of the portal group that took the login; 0 if not told */
+        uint16_t tpgt; /* of the portal group that took the login; 0 if not told */
+        /* The numeric portals that the connection went to, "192.0.2.1:3260" or
+         * "[2001:db8::1]:3260", NULL-terminated: what the address means, then each redirection. */
+        const char *const *way;
         const DlIscsiLun *luns; /* by ascending number; with given numbers exactly those */
         size_t n_luns;
 } DlIscsiInspection;

@@ -58,6 +58,7 @@ struct DlSession {
         DlLookup *lookup;
         char **portals;
         unsigned n_portals, next_portal;
+        GPtrArray *way;
         uint64_t connect_deadline;
         GError *last_error; /* of the portal that was tried last */
         DlLink *link;
@@ -287,6 +288,15 @@ uint16_t dl_session_tpgt(const DlSession *session)
         return session->link ? dl_link_tpgt(session->link) : 0;
 }
 
+char **dl_session_way(const DlSession *session)
+{
+        char **way = g_new0(char *, session->way->len + 1);
+
+        for (unsigned i = 0; i < session->way->len; i++)
+                way[i] = g_strdup(session->way->pdata[i]);
+        return way;
+}
+
 /* ---- what happens to the link ------------------------------------------------------------- */
 
 static void on_connected(void *userdata)
@@ -294,6 +304,7 @@ static void on_connected(void *userdata)
         DlSession *session = userdata;
 
         session->phase = PHASE_LOGIN;
+        g_ptr_array_add(session->way, g_strdup(session->portals[session->next_portal - 1]));
         arm(session, now() + session->limits->login_usec);
 }
 
@@ -462,6 +473,7 @@ int dl_session_new(const DlSessionConfig *config, DlSession **ret)
                 .userdata = config->userdata,
                 .owner = config->owner,
                 .host = g_strdup(config->host),
+                .way = g_ptr_array_new_with_free_func(g_free),
                 .port = config->port,
                 .waiting = G_QUEUE_INIT,
                 .sent = G_QUEUE_INIT,
@@ -506,6 +518,7 @@ void dl_session_free(DlSession *session)
         sd_event_source_disable_unref(session->timer);
         sd_event_source_disable_unref(session->later);
         g_strfreev(session->portals);
+        g_ptr_array_unref(session->way);
         g_clear_error(&session->last_error);
         dl_secret_unref(session->credentials.secret);
         dl_secret_unref(session->credentials.target_secret);

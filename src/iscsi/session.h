@@ -56,3 +56,7 @@ void dl_session_command(DlSession *session, uint16_t lun, const uint8_t *cdb, si
 void dl_session_send_targets(DlSession *session);
 
 uint16_t dl_session_tpgt(const DlSession *session);
+
+/* The numeric portals that took a connection, in order: more than one if the target redirected us.
+ * Newly allocated, NULL-terminated. */
+char **dl_session_way(const DlSession *session);

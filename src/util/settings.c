@@ -86,6 +86,9 @@ static const Setting table[] = {
          "The libvirt connection whose virtual machines are served."},
         {"Libvirt", "AttachTimeoutSec", FIELD(attach_timeout_usec), TYPE_TIME, "30", 100 * MSEC,
          3600 * SEC, "How long libvirt may take to plug a disk."},
+        {"Libvirt", "FreezeLimitSec", FIELD(freeze_limit_usec), TYPE_TIME, "1", 100 * MSEC,
+         60 * SEC,
+         "How long a plug may make a VM stand still until its connection to the portal is ended."},
         {"Libvirt", "ReleaseTimeoutSec", FIELD(release_timeout_usec), TYPE_TIME, "30", 100 * MSEC,
          3600 * SEC, "How long a guest may take to release a disk that is unplugged."},
 

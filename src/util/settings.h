@@ -37,6 +37,7 @@ typedef struct DlSettings {
         /* [Libvirt] */
         char *libvirt_uri;
         uint64_t attach_timeout_usec;
+        uint64_t freeze_limit_usec;
         uint64_t release_timeout_usec;
 
         /* [Paths] */

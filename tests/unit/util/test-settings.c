@@ -108,6 +108,7 @@ static void expect_defaults(const DlSettings *s)
         g_assert_cmpuint(s->hold_timeout_usec, ==, 600 * SEC);
         g_assert_cmpstr(s->libvirt_uri, ==, "qemu:///system");
         g_assert_cmpuint(s->attach_timeout_usec, ==, 30 * SEC);
+        g_assert_cmpuint(s->freeze_limit_usec, ==, SEC);
         g_assert_cmpuint(s->release_timeout_usec, ==, 30 * SEC);
         g_assert_cmpstr(s->state_directory, ==, DL_STATE_DIR);
         g_assert_cmpstr(s->initiator_name_file, ==, "/etc/iscsi/initiatorname.iscsi");
