@@ -22,7 +22,9 @@ typedef struct Wish {
         uint16_t port;
         DlChap chap;
         DlTarget *inline_target; /* acquired */
-        bool made_target, made_vdisk;
+        bool made_target, made_portal, made_vdisk;
+        bool set_credentials;
+        DlChap before; /* credentials of the target */
 } Wish;
 
 static Wish *wish(DlOperation *op)
@@ -37,6 +39,7 @@ static void wish_free(void *p)
         if (w->inline_target)
                 dl_target_release(w->inline_target);
         dl_chap_clear(&w->chap);
+        dl_chap_clear(&w->before);
         g_free(w->alias);
         g_free(w->description);
         g_free(w->address);
@@ -113,8 +116,12 @@ static void adopt_inline(DlOperation *op)
         }
         w->inline_target = target;
         dl_target_acquire(target);
+        w->made_portal = !dl_target_find_portal(target, w->address, w->port);
         dl_target_add_portal(target, w->address, w->port, 0);
         if (w->chap.user) {
+                w->set_credentials = true;
+                dl_chap_copy(&w->before, &(DlChap){target->user, target->secret,
+                                                   target->target_user, target->target_secret});
                 dl_target_set_credentials(target, w->chap.user, w->chap.secret, w->chap.target_user,
                                           w->chap.target_secret);
                 dl_persist_secrets(target, NULL, NULL);
@@ -133,6 +140,21 @@ static void connect_inline(DlOperation *op)
                 dl_op_next(op);
 }
 
+/* Others use the target: it is made what it was before. */
+static void restore_target(const Wish *w, DlTarget *target)
+{
+        DlPortal *portal = w->made_portal ? dl_target_find_portal(target, w->address, w->port)
+                                          : NULL;
+
+        if (portal)
+                dl_target_remove_portal(target, portal);
+        if (!w->set_credentials || target->secret != w->chap.secret)
+                return; /* somebody has set others since */
+        dl_target_set_credentials(target, w->before.user, w->before.secret, w->before.target_user,
+                                  w->before.target_secret);
+        dl_persist_secrets(target, NULL, NULL);
+}
+
 /* A target that this operation brought and nobody else has used since goes again. */
 static void undo_inline(DlOperation *op)
 {
@@ -144,6 +166,8 @@ static void undo_inline(DlOperation *op)
                 dl_target_release(target);
                 if (w->made_target && target->n_jobs == 0 && !dl_target_is_managed(target))
                         dl_target_remove(target);
+                else if (!w->made_target)
+                        restore_target(w, target);
         }
         dl_op_next(op);
 }
@@ -173,7 +197,7 @@ static bool check_sharing(DlOperation *op, const DlLun *lun, GError **error)
                         return false;
                 }
         }
-        return op->force || dl_foreign_use_check(lun, error);
+        return op->force || !lun || dl_foreign_use_check(lun, error);
 }
 
 static bool check_boot_order(DlOperation *op, GError **error)
@@ -379,15 +403,42 @@ static void undo_vdisk(DlOperation *op)
                 dl_op_next(op);
 }
 
+/* Another operation may have been faster: from here to the intent nothing is waited for. */
+static void check_again(DlOperation *op)
+{
+        const DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, dl_disk_work(op)->meta->guid);
+        g_autoptr(GError) error = NULL;
+
+        if (check_sharing(op, lun, &error))
+                dl_op_next(op);
+        else
+                dl_op_fail(op, g_steal_pointer(&error));
+}
+
 /* ---- the flow ------------------------------------------------------------------------------ */
 
+static void fail_detached(DlOperation *op)
+{
+        dl_op_failf(op, DL_ERROR_NOT_ATTACHED, "The disk was detached from VM %s by somebody else",
+                    op->vm->name);
+}
+
+static void check_attached(DlOperation *op)
+{
+        if (dl_disk_work_attachment(op))
+                dl_op_next(op);
+        else
+                fail_detached(op);
+}
+
+/* Last: the attachment may go in any wait. */
 static void give_attachment(DlOperation *op)
 {
         DlAttachment *a = dl_disk_work_attachment(op);
 
-        if (!a) { /* somebody took it away meanwhile */
-                dl_op_failf(op, DL_ERROR_NOT_ATTACHED,
-                            "The disk was detached from VM %s by somebody else", op->vm->name);
+        if (!a) {
+                dl_disk_work(op)->leave_to_recovery = true; /* there is nothing left to undo */
+                fail_detached(op);
                 return;
         }
         dl_op_concerns(op, DL_KIND_ATTACHMENT, a->object.id);
@@ -402,14 +453,16 @@ static const DlStep attach_steps[] = {
         {"checking", check},
         {"proving the LUN", dl_step_prove, dl_undo_prove},
         {"attaching", ensure_vdisk, undo_vdisk, .firm = true},
+        {"attaching", check_again},
         {"attaching", dl_step_begin, dl_undo_begin},
         {"attaching", dl_step_give_secret},
         {"attaching", dl_step_write_metadata, dl_step_remove_metadata},
         {"attaching", dl_step_attach_config, dl_undo_attach_config},
         {"plugging", dl_step_attach_live},
         {"looking at the VM", dl_step_look},
-        {"finishing", give_attachment},
+        {"finishing", check_attached},
         {"finishing", dl_step_settle},
+        {"finishing", give_attachment},
 };
 
 static DlDomainAttachment *meta_of_spec(const DlDeviceSpec *spec, const char *guid)

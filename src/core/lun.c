@@ -307,6 +307,8 @@ static void take_over_path(DlPath *path, const DlPortal *portal, const DlIscsiLu
         path->capacity = from->capacity;
         path->ready = from->ready;
         path->seen = from->error == NULL;
+        if (path->seen)
+                path->seen_usec = dl_now();
         dl_set_string(&path->serial, from->serial);
         dl_set_string(&path->fingerprint, from->fingerprint);
         dl_last_error_set(&path->last_error, from->error);
@@ -442,7 +444,7 @@ void dl_luns_merge(DlTarget *target, const DlPortal *portal, const DlIscsiInspec
         dl_object_changed(&target->object, "Luns");
 }
 
-void dl_luns_remove_target(DlTarget *target)
+void dl_luns_remove_paths(DlTarget *target, const DlPortal *portal)
 {
         g_autoptr(GPtrArray) luns = dl_target_luns(target);
 
@@ -450,7 +452,7 @@ void dl_luns_remove_target(DlTarget *target)
                 DlLun *lun = luns->pdata[i];
 
                 for (unsigned k = lun->paths->len; k-- > 0;)
-                        if (is_on_portal(lun->paths->pdata[k], target->object.id, NULL))
+                        if (is_on_portal(lun->paths->pdata[k], target->object.id, portal))
                                 g_ptr_array_remove_index(lun->paths, k);
                 dl_object_changed(&lun->object, "Paths");
                 remove_if_unneeded(lun);

@@ -26,7 +26,8 @@ typedef struct DlPath {
         char *serial;      /* never NULL */
         char *fingerprint; /* of page 0x83; may be NULL */
         bool ready;
-        bool seen; /* since the start of the service, at the last look at its portal */
+        bool seen;          /* since the start of the service, at the last look at its portal */
+        uint64_t seen_usec; /* when (monotonic) */
         DlLastError last_error;
 } DlPath;
 

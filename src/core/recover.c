@@ -95,7 +95,7 @@ void dl_recover_vm(DlVm *vm)
 }
 
 /* A VM that was undefined has taken its attachments with it. */
-static void forget_intents_of_gone_vms(DlCore *core)
+void dl_recover_forget(DlCore *core)
 {
         g_autoptr(GPtrArray) gone = g_ptr_array_new();
         GHashTableIter iter;
@@ -115,5 +115,5 @@ void dl_recover(DlCore *core)
 
         for (unsigned i = 0; i < vms->len; i++)
                 dl_recover_vm(vms->pdata[i]);
-        forget_intents_of_gone_vms(core);
+        dl_recover_forget(core);
 }

@@ -9,5 +9,6 @@
 
 #include "core/core-private.h"
 
-void dl_recover(DlCore *core); /* after a look at all VMs */
-void dl_recover_vm(DlVm *vm);  /* after a look at this one */
+void dl_recover(DlCore *core);        /* after a look at all VMs */
+void dl_recover_forget(DlCore *core); /* after a VM is gone */
+void dl_recover_vm(DlVm *vm);         /* after a look at this one */

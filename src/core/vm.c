@@ -182,11 +182,13 @@ void dl_vm_gone(DlVm *vm)
         dl_attachments_merge(vm);
         if (vm->stopped)
                 vm->stopped(vm->stopped_userdata);
+        tell_who_waits(vm, vm->releasing, true);
         dl_object_unpublish(&vm->object);
         dl_virt_cancel(vm->look);
         vm->look = NULL;
         if (g_queue_is_empty(&vm->queue))
                 dl_vm_free(vm); /* else the last operation that waits for it does */
+        dl_recover_forget(core);
         dl_targets_update(core);
 }
 

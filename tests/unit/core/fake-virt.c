@@ -58,6 +58,7 @@ static GPtrArray *carried_out;
 static unsigned n_looks;
 static FakeGuest guest;
 static bool late_call;
+static char *answered; /* alias of the disk that the guest has an answer for */
 
 /* ---- domains ------------------------------------------------------------------------------- */
 
@@ -334,14 +335,26 @@ static void detach_live(Domain *domain, const char *alias)
         switch (guest) {
         case FAKE_GUEST_RELEASES:
                 fake_domain_drop_disk(domain->uuid, DL_VIRT_LIVE, alias);
-                virt->events.device_removed(domain->uuid, alias, virt->userdata);
+                answered = g_strdup(alias);
                 break;
         case FAKE_GUEST_REFUSES:
-                virt->events.device_removal_failed(domain->uuid, alias, virt->userdata);
+                answered = g_strdup(alias);
                 break;
         case FAKE_GUEST_IS_SILENT:
                 break;
         }
+}
+
+static void tell_answer(const char *uuid)
+{
+        g_autofree char *disk = g_steal_pointer(&answered);
+
+        if (!disk || !virt)
+                return;
+        if (guest == FAKE_GUEST_RELEASES)
+                virt->events.device_removed(uuid, disk, virt->userdata);
+        else
+                virt->events.device_removal_failed(uuid, disk, virt->userdata);
 }
 
 static void carry_out(const DlVirtCall *call, Domain *domain)
@@ -446,6 +459,7 @@ static int on_answer(sd_event_source *source, void *userdata)
                 answer_list(&copy, error);
         else
                 copy.done(error, copy.userdata);
+        tell_answer(uuid);
         if (changes && (!error || effect) && virt && virt->connected)
                 fake_virt_tell(uuid);
         return 0;
