@@ -163,8 +163,11 @@ void dl_core_is_ready(DlCore *core);
 
 /* Reads everything, then calls loaded(). What cannot be understood is left as it is, and said. */
 void dl_persist_load(DlCore *core, void (*loaded)(DlCore *core, const GError *error));
+typedef void (*DlPersisted)(const GError *error, void *userdata);
 /* Writes behind: a cache, or something that can be found out again. */
 void dl_persist_target(DlTarget *target);
+/* The same, for who must not answer before it is written. */
+void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata);
 void dl_persist_lun(DlLun *lun);
 void dl_persist_remove(DlCore *core, const char *key);
 char *dl_persist_target_key(const char *iqn);
@@ -173,5 +176,4 @@ char *dl_persist_vdisk_key(const char *id);
 char *dl_persist_vdisk_value(const DlVDisk *vdisk);
 /* Keeps the CHAP secrets of a target in files of their own, or removes them if it has none. done
  * may be NULL. */
-typedef void (*DlPersisted)(const GError *error, void *userdata);
 void dl_persist_secrets(const DlTarget *target, DlPersisted done, void *userdata);

@@ -50,6 +50,33 @@ static void on_done(const GError *error, void *userdata)
                 dl_op_next(userdata);
 }
 
+static void on_pin_written(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+        TargetWork *work = op->data;
+
+        if (!error) {
+                dl_op_next(op);
+                return;
+        }
+        work->target->pinned = !work->target->pinned;
+        dl_target_update(work->target);
+        dl_op_fail(op, g_error_copy(error));
+}
+
+/* A pin is a promise over restarts: it is written before anybody is told. */
+static void set_pinned(DlOperation *op, bool pinned)
+{
+        TargetWork *work = op->data;
+
+        if (work->target->pinned == pinned) {
+                dl_op_next(op);
+                return;
+        }
+        work->target->pinned = pinned;
+        dl_persist_target_then(work->target, on_pin_written, op);
+}
+
 /* ---- connect ------------------------------------------------------------------------------- */
 
 static void ask(DlOperation *op)
@@ -85,14 +112,20 @@ static void check_wanted(DlOperation *op)
         dl_op_next(op);
 }
 
+static void pin(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        if (work->pin)
+                set_pinned(op, true);
+        else
+                dl_op_next(op);
+}
+
 static void keep(DlOperation *op)
 {
         TargetWork *work = op->data;
 
-        if (work->pin && !work->target->pinned) {
-                work->target->pinned = true;
-                dl_persist_target(work->target);
-        }
         dl_target_hold(work->target);
         dl_op_result(op, work->target);
         dl_op_next(op);
@@ -101,6 +134,7 @@ static void keep(DlOperation *op)
 static const DlStep connect_steps[] = {
         {"connecting", ask},
         {"connecting", check_wanted},
+        {"connecting", pin, NULL, .firm = true},
         {"connecting", keep},
 };
 
@@ -120,7 +154,7 @@ DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const char *c
 
 /* ---- unmanage ------------------------------------------------------------------------------ */
 
-static void let_go(DlOperation *op)
+static void check_unused(DlOperation *op)
 {
         TargetWork *work = op->data;
         DlTarget *target = work->target;
@@ -135,16 +169,28 @@ static void let_go(DlOperation *op)
                         target->object.id, first->vm->name);
                 return;
         }
-        if (target->pinned) {
-                target->pinned = false;
-                dl_persist_target(target);
-        }
-        target->held_until_usec = 0;
-        dl_target_update(target);
         dl_op_next(op);
 }
 
-static const DlStep unmanage_steps[] = {{"letting go", let_go}};
+static void unpin(DlOperation *op)
+{
+        set_pinned(op, false);
+}
+
+static void let_go(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        work->target->held_until_usec = 0;
+        dl_target_update(work->target);
+        dl_op_next(op);
+}
+
+static const DlStep unmanage_steps[] = {
+        {"letting go", check_unused},
+        {"letting go", unpin, NULL, .firm = true},
+        {"letting go", let_go},
+};
 
 DlJob *dl_flow_unmanage(DlTarget *target, const DlRequest *request, GError **error)
 {

@@ -3,6 +3,7 @@
 
 #include "core/journal.h"
 #include "core/json.h"
+#include "core/kill-point.h"
 
 #include <string.h>
 
@@ -33,6 +34,7 @@ static void on_committed(bool succeeded, int64_t revision, const GError *error, 
 
         dl_core_take_call(call->core, call);
         call->core->n_writes--;
+        dl_kill_point("journal", 0, "committed");
         if (call->done)
                 call->done(error, call->userdata);
         else if (error)
@@ -49,6 +51,7 @@ static void commit(DlCore *core, const char *key, const char *value, DlIntentDon
         dl_core_keep_call(core, call, g_free);
         core->n_writes++;
         dl_store_txn(core->store, NULL, 0, &op, 1, on_committed, call);
+        dl_kill_point("journal", 0, "submitted");
 }
 
 DlIntent *dl_intent_write(DlCore *core, DlIntentKind kind, const char *vm, const char *vdisk,

@@ -2,6 +2,7 @@
 /* Runs a flow's steps forward, and back when one fails. Loop thread only. */
 
 #include "core/operation.h"
+#include "core/kill-point.h"
 
 #include <stdarg.h>
 
@@ -123,6 +124,12 @@ static const DlStep *current_step(DlOperation *op)
         return op->step > 0 ? &op->steps[op->step - 1] : NULL;
 }
 
+static void pass_kill_point(DlOperation *op, const char *when, const char *when_undoing)
+{
+        dl_kill_point(op->job.operation, op->undoing ? op->step - 1 : op->step,
+                      op->undoing ? when_undoing : when);
+}
+
 /* A step may end within its call: then this loop goes on, rather than recursing. */
 static void drive(DlOperation *op)
 {
@@ -139,7 +146,10 @@ static void drive(DlOperation *op)
                         return;
                 }
                 enter_phase(op, step);
+                pass_kill_point(op, "before", "undo-before");
                 (op->undoing ? step->undo : step->run)(op);
+                if (!op->advance)
+                        pass_kill_point(op, "waiting", "undo-waiting");
         }
         op->driving = false;
 }
@@ -153,6 +163,7 @@ static void step_is_over(DlOperation *op)
 
 void dl_op_next(DlOperation *op)
 {
+        pass_kill_point(op, "after", "undo-after");
         step_is_over(op);
         if (op->undoing)
                 op->step--;

@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/journal.h"
 #include "core/core-private.h"
+#include "core/kill-point.h"
 #include "util/state-file.h"
 
 #include <string.h>
@@ -29,29 +30,45 @@ char *dl_persist_vdisk_key(const char *id)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
+typedef struct Write {
+        DlCore *core;
+        const char *kind; /* of the row */
+        DlPersisted done; /* NULL: nobody waits */
+        void *userdata;
+} Write;
+
 static void on_written(bool succeeded, int64_t revision, const GError *error, void *userdata)
 {
-        DlCore *core = userdata;
+        g_autofree Write *write = userdata;
 
-        core->n_writes--;
-        if (error)
+        dl_core_take_call(write->core, write);
+        write->core->n_writes--;
+        dl_kill_point(write->kind, 0, "committed");
+        if (write->done)
+                write->done(error, write->userdata);
+        else if (error)
                 dl_warning("The store could not be written: %s", error->message);
 }
 
-static void write_behind(DlCore *core, const char *key, const char *value)
+static void write_row(DlCore *core, const char *kind, const char *key, const char *value,
+                      DlPersisted done, void *userdata)
 {
         DlStoreOp op = {.key = key, .value = value};
+        Write *write = g_new(Write, 1);
 
+        *write = (Write){.core = core, .kind = kind, .done = done, .userdata = userdata};
+        dl_core_keep_call(core, write, g_free);
         core->n_writes++;
-        dl_store_txn(core->store, NULL, 0, &op, 1, on_written, core);
+        dl_store_txn(core->store, NULL, 0, &op, 1, on_written, write);
+        dl_kill_point(kind, 0, "submitted");
 }
 
 void dl_persist_remove(DlCore *core, const char *key)
 {
-        write_behind(core, key, NULL);
+        write_row(core, "removal", key, NULL, NULL, NULL);
 }
 
-void dl_persist_target(DlTarget *target)
+void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata)
 {
         JsonBuilder *b = json_builder_new();
         g_autofree char *key = dl_persist_target_key(target->object.id);
@@ -75,7 +92,12 @@ void dl_persist_target(DlTarget *target)
         json_builder_end_object(b);
 
         g_autofree char *value = dl_json_finish(b, false);
-        write_behind(target->object.core, key, value);
+        write_row(target->object.core, "target", key, value, done, userdata);
+}
+
+void dl_persist_target(DlTarget *target)
+{
+        dl_persist_target_then(target, NULL, NULL);
 }
 
 static void add_path(JsonBuilder *b, const DlPath *path)
@@ -118,7 +140,7 @@ void dl_persist_lun(DlLun *lun)
         g_autofree char *value = dl_json_finish(b, false);
         if (g_strcmp0(value, lun->stored) == 0)
                 return; /* most looks bring nothing new */
-        write_behind(lun->object.core, key, value);
+        write_row(lun->object.core, "lun", key, value, NULL, NULL);
         g_free(lun->stored);
         lun->stored = g_steal_pointer(&value);
 }

@@ -2,6 +2,7 @@
 /* Transactions on the row of a vDisk. Loop thread only. */
 
 #include "core/vdisk-create.h"
+#include "core/kill-point.h"
 
 typedef struct Call {
         DlCore *core;
@@ -54,6 +55,7 @@ static void on_created(bool succeeded, int64_t revision, const GError *error, vo
 
         dl_core_take_call(call->core, call);
         call->core->n_writes--;
+        dl_kill_point("vdisk", 0, "committed");
         if (error || !succeeded) {
                 DlVDisk *other = error ? NULL : DL_LOOKUP_VDISK(call->core, call->id);
                 g_autoptr(GError) busy = NULL;
@@ -92,6 +94,7 @@ void dl_vdisk_create(DlCore *core, const char *guid, const char *alias, const ch
         DlStoreCompare is_new = {.key = key, .mod_revision = 0};
         DlStoreOp put = {.key = key, .value = value};
         dl_store_txn(core->store, &is_new, 1, &put, 1, on_created, call);
+        dl_kill_point("vdisk", 0, "submitted");
 }
 
 /* ---- update -------------------------------------------------------------------------------- */
@@ -104,6 +107,7 @@ static void on_updated(bool succeeded, int64_t revision, const GError *error, vo
 
         dl_core_take_call(call->core, call);
         call->core->n_writes--;
+        dl_kill_point("vdisk", 0, "committed");
         error = store_error(succeeded, error, &busy);
         if (!error && vdisk) {
                 vdisk->revision = revision;
@@ -136,6 +140,7 @@ void dl_vdisk_write(DlVDisk *vdisk, const char *alias, const char *description, 
         DlStoreCompare unchanged = {.key = key, .mod_revision = vdisk->revision};
         DlStoreOp put = {.key = key, .value = value};
         dl_store_txn(core->store, &unchanged, 1, &put, 1, on_updated, call);
+        dl_kill_point("vdisk", 0, "submitted");
 }
 
 /* ---- remove -------------------------------------------------------------------------------- */
@@ -148,6 +153,7 @@ static void on_removed(bool succeeded, int64_t revision, const GError *error, vo
 
         dl_core_take_call(call->core, call);
         call->core->n_writes--;
+        dl_kill_point("vdisk", 0, "committed");
         error = store_error(succeeded, error, &busy);
         if (!error && vdisk) {
                 DlLun *lun = dl_vdisk_lun(vdisk);
@@ -171,4 +177,5 @@ void dl_vdisk_remove(DlVDisk *vdisk, DlPersisted done, void *userdata)
 
         call->done = done;
         dl_store_txn(core->store, &unchanged, 1, &delete, 1, on_removed, call);
+        dl_kill_point("vdisk", 0, "submitted");
 }

@@ -228,8 +228,8 @@ class Lab:
     def _write_launcher(self):
         report = self.logs + '/sanitizer/report'
         with open(WORK + '/directlund', 'w') as f:
-            f.write('#!/bin/sh\n'
-                    'exec >>%s/directlund.log 2>&1 </dev/null\n'
+            f.write('#!/bin/sh\n[ ! -e %s/environment ] || . %s/environment\n' % (WORK, WORK))
+            f.write('exec >>%s/directlund.log 2>&1 </dev/null\n'
                     'export DIRECTLUND_CONFIG=%s/directlund.conf LANG=C.UTF-8\n'
                     'export ASAN_OPTIONS=log_path=%s:detect_leaks=1:strict_string_checks=1\n'
                     'export UBSAN_OPTIONS=log_path=%s:print_stacktrace=1\n'
@@ -250,6 +250,11 @@ class Lab:
                 f.write('[%s]\n' % group)
                 f.writelines('%s=%s\n' % item for item in values.items() if item[1] is not None)
         self.settings = merged
+
+    def environment(self, **variables):
+        """More environment for the daemon; it takes effect at its next start, until the next."""
+        with open(WORK + '/environment', 'w') as f:
+            f.writelines('export %s=%s\n' % item for item in variables.items())
 
     # ---- processes
 

@@ -92,7 +92,8 @@ class Suite:
         return self._builds[name]
 
     def _build(self, name):
-        options = {'sanitized': ['-Db_sanitize=address,undefined', '-Db_lundef=false'],
+        options = {'sanitized': ['-Db_sanitize=address,undefined', '-Db_lundef=false',
+                                 '-Dtest-hooks=true'],
                    'release': ['--buildtype=release', '-Dman=true']}[name]
         directory = '%s/%s' % (self.work, name)
         say('building (%s)' % name)
