@@ -4,9 +4,11 @@
 import os
 import re
 import subprocess
+import time
 import unittest
 
 import guest
+import portals
 import tgt
 from host import BUS_NAME, Host, wait_until
 
@@ -17,8 +19,11 @@ REFUSED = ('org.freedesktop.DBus.Error.AccessDenied',
            'org.freedesktop.DBus.Error.InteractiveAuthorizationRequired')
 UNIT = 'directlund.service'
 EXPOSURE_MAX = 2.5
+CAP_NET_ADMIN = 12
 
 IQN = 'iqn.2026-11.org.ovirt.test:host'
+SILENT_IQN = 'iqn.2026-11.org.ovirt.test:silent'
+FREEZE_MAX = 6.0  # seconds for all of the call; QEMU alone would wait for minutes
 INITIATOR = 'iqn.2026-11.org.ovirt.test:initiator'
 SECTOR = 512
 SIZES = {1: 24 << 20, 2: 40 << 20}
@@ -50,6 +55,31 @@ def plain(dictionary):
     return {name: value['data'] for name, value in dictionary.items()}
 
 
+class SilentToOthers(portals.Relay):
+    """A portal that serves one user of the host, and takes the connections of all others without
+    ever saying a word: what the service has just proven falls silent for QEMU."""
+
+    def __init__(self, uid, upstream):
+        self.uid = uid
+        self.others = 0
+        super().__init__(upstream)
+
+    def serve(self, connection):
+        if self._uid_of(connection.getpeername()[1]) == self.uid:
+            super().serve(connection)
+            return
+        self.others += 1
+        portals.wait_for_end(connection)
+
+    def _uid_of(self, port):
+        with open('/proc/net/tcp') as f:
+            for line in f:
+                _, local, remote, _, _, _, _, uid, *_ = line.split()
+                if local.endswith(':%04X' % port) and remote.endswith(':%04X' % self.port):
+                    return int(uid)
+        return None
+
+
 class TestHost(unittest.TestCase):
     maxDiff = None
     settings = None  # set by run
@@ -73,8 +103,12 @@ class TestHost(unittest.TestCase):
     @classmethod
     def _start_target(cls):
         cls.tgtd = tgt.Tgtd('127.0.0.1', 3260, cls.workdir + '/tgt').start()
-        tid = cls.tgtd.add_target(IQN)
-        for lun, size in SIZES.items():
+        cls.add_target(IQN, SIZES)
+
+    @classmethod
+    def add_target(cls, iqn, sizes):
+        tid = cls.tgtd.add_target(iqn)
+        for lun, size in sizes.items():
             cls.tgtd.add_lun(tid, lun, cls.backing(lun), size, scsi_id='naa.' + NAA % lun,
                              serial='host-%d' % lun, vendor='LAB', product='DISK')
         cls.tgtd.bind(tid)
@@ -87,8 +121,11 @@ class TestHost(unittest.TestCase):
     def _install(cls, build):
         """What a package does."""
         h = cls.host
-        subprocess.run(['meson', 'install', '-C', build, '--no-rebuild', '--quiet', '--destdir',
-                        h.root], check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(['meson', 'install', '-C', build, '--no-rebuild', '--quiet',
+                               '--destdir', h.root], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode:
+            raise RuntimeError('meson install: ' + done.stdout[-4000:])
         h.run('systemd-sysusers')
         h.run('systemd-tmpfiles', '--create')
         h.run('systemctl', 'daemon-reload')
@@ -120,11 +157,14 @@ class TestHost(unittest.TestCase):
                 if interface in interfaces}
 
     def discover(self, user='root'):
-        return self.manager('DiscoverTargets', 'sqa{sv}', '127.0.0.1', 3260, 0, user=user)[0]
+        """The target, found at its portal."""
+        found, = self.manager('DiscoverTargets', 'sqa{sv}', '127.0.0.1', 3260, 0, user=user)
+        target, = (t for t in found if self.host.get(t, TARGET, 'Iqn', user=user) == IQN)
+        return target
 
     def a_vdisk(self, lun):
         """The vDisk of a LUN that has been seen; creating it again is no error."""
-        target, = self.discover()
+        target = self.discover()
         self.host.call(target, TARGET, 'Connect', 'a{sv}', 0)
         vdisk, _ = self.manager('CreateVDisk', 'sa{sv}', guid(lun), 0)
         self.host.call(target, TARGET, 'Unmanage', 'a{sv}', 0)
@@ -169,7 +209,7 @@ class TestHost(unittest.TestCase):
         self.assertEqual(status['Gid'].split(), [str(account.pw_gid)] * 4)
         self.assertEqual((status['NoNewPrivs'], status['Seccomp']), ('1', '2'))
         for capabilities in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'):
-            self.assertEqual(int(status[capabilities], 16), 0, capabilities)
+            self.assertEqual(int(status[capabilities], 16), 1 << CAP_NET_ADMIN, capabilities)
         limits = self.host.run('cat', '/proc/%s/limits' % pid).stdout
         self.assertRegex(limits, r'Max core file size +0 +0 ')
 
@@ -234,8 +274,7 @@ class TestHost(unittest.TestCase):
         self.host.write(rule, ALICE_MAY_DISCOVER)
         # polkitd watches the folder
         wait_until(lambda: not self.host.error(*discover, user='alice'), what='the rule')
-        target, = self.discover('alice')
-        self.assertEqual(self.host.get(target, TARGET, 'Iqn', user='alice'), IQN)
+        target = self.discover('alice')
         self.assertRefused(target, TARGET, 'Connect', '{}')
         self.assertRefused(target, TARGET, 'Unmanage', '{}')
         self.assertRefused(*discover, user='bob')
@@ -247,7 +286,7 @@ class TestHost(unittest.TestCase):
 
     def test_lun_goes_into_a_running_vm_and_out_again(self):
         self.start_guest()
-        target, = self.discover()
+        target = self.discover()
         self.host.call(target, TARGET, 'Connect', 'a{sv}', 0)
         self.assertEqual(self.host.get(target, TARGET, 'State'), 'connected')
         devices = {entry['GUID']: entry for entry in
@@ -301,6 +340,30 @@ class TestHost(unittest.TestCase):
                    what='the restart')
         self.host.wait_unit('active')
         self.assertNotIn(self.host.main_pid(), (0, pid))
+
+    def test_silent_portal_does_not_freeze_a_vm(self):
+        self.start_guest()
+        self.add_target(SILENT_IQN, {3: 8 << 20})
+        portal = SilentToOthers(self.host.account('directlun').pw_uid, ('127.0.0.1', 3260))
+        self.addCleanup(portal.stop)
+        target, = self.manager('AddTarget', 'sa(sqq)a{sv}', SILENT_IQN, 1, '127.0.0.1', portal.port,
+                               1, 0)
+        self.host.call(target, TARGET, 'Connect', 'a{sv}', 0)
+        vm, = self.manager('GetVm', 's', VM_NAME)
+
+        started = time.monotonic()
+        error = self.host.error(vm, VM, 'AttachDisk',
+                                "{'GUID': <'%s'>, 'iface': <'scsi'>}" % guid(3), '{}')
+        self.guest.check('true')
+        took = time.monotonic() - started
+        self.assertGreater(portal.others, 0)  # it was QEMU that met the silence
+        self.assertIsNotNone(error)
+        self.assertEqual(error[0], BUS_NAME + '.Error.PortalUnreachable', error[1])
+        self.assertLess(took, FREEZE_MAX)
+        self.assertEqual(self.objects(ATTACHMENT), {})
+        self.assertEqual(self.guest.disks(), {})
+        self.host.call(target, TARGET, 'Unmanage', 'a{sv}', 0)
+        self.host.call(target, TARGET, 'Forget', 'a{sv}', 0)
 
     # ---- its life between calls
 
