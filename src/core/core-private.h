@@ -120,6 +120,8 @@ void dl_luns_unsee(DlTarget *target, const DlPortal *portal, const GError *error
 DlLun *dl_lun_new(DlCore *core, const char *guid);
 void dl_lun_free(DlLun *lun);
 void dl_path_free(DlPath *path);
+/* Removes it if nothing leads to it and nobody knows it; else updates it. */
+void dl_lun_remove_if_unneeded(DlLun *lun);
 /* Computes Status, Reason and Holders, and announces. */
 void dl_lun_update(DlLun *lun);
 void dl_luns_update(DlCore *core);

@@ -89,6 +89,12 @@ void dl_lun_free(DlLun *lun)
         g_free(lun);
 }
 
+/* The id of a LUN without a GUID. */
+static char *place_of(const char *iqn, uint64_t number)
+{
+        return g_strdup_printf("%s/%" G_GUINT64_FORMAT, iqn, number);
+}
+
 /* ---- paths --------------------------------------------------------------------------------- */
 
 static bool is_on_portal(const DlPath *path, const char *iqn, const DlPortal *portal)
@@ -129,7 +135,27 @@ static DlPath *ensure_path(DlLun *lun, const DlTarget *target, const DlPortal *p
         return path;
 }
 
+/* Named after where it is: it has no GUID (see lun_id()). */
+static bool has_no_guid(const DlLun *lun)
+{
+        const DlPath *path = lun->paths->len > 0 ? lun->paths->pdata[0] : NULL;
+        g_autofree char *id = path ? place_of(path->iqn, path->lun) : NULL;
+
+        return g_strcmp0(id, lun->object.id) == 0;
+}
+
 /* ---- status -------------------------------------------------------------------------------- */
+
+static const char *path_error(const DlLun *lun)
+{
+        for (unsigned i = 0; i < lun->paths->len; i++) {
+                const DlPath *path = lun->paths->pdata[i];
+
+                if (path->last_error.code >= 0)
+                        return dl_last_error_message(&path->last_error);
+        }
+        return NULL;
+}
 
 bool dl_lun_check_usable(const DlLun *lun, GError **error)
 {
@@ -139,6 +165,15 @@ bool dl_lun_check_usable(const DlLun *lun, GError **error)
                 g_set_error(error, DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
                             "%s is not a disk (peripheral device type %u)", lun->object.id,
                             lun->device_type);
+                return false;
+        }
+        if (has_no_guid(lun)) {
+                const char *why = path_error(lun);
+
+                g_set_error(error, DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE, "%s",
+                            why ? why
+                                : "The LUN says nothing by which it could be known again (VPD "
+                                  "pages 0x83 and 0x80); correct that on the storage array");
                 return false;
         }
         for (unsigned i = 0; i < lun->paths->len; i++) {
@@ -190,17 +225,6 @@ static GStrv find_holders(const DlLun *lun)
         dl_foreign_use_list(lun, holders);
         g_ptr_array_add(holders, NULL);
         return (GStrv)g_ptr_array_free(g_steal_pointer(&holders), FALSE);
-}
-
-static const char *path_error(const DlLun *lun)
-{
-        for (unsigned i = 0; i < lun->paths->len; i++) {
-                const DlPath *path = lun->paths->pdata[i];
-
-                if (path->last_error.code >= 0)
-                        return dl_last_error_message(&path->last_error);
-        }
-        return NULL;
 }
 
 static bool is_seen(const DlLun *lun)
@@ -270,51 +294,65 @@ void dl_luns_update(DlCore *core)
 
 /* ---- merging ------------------------------------------------------------------------------- */
 
-static void set_text(DlLun *lun, char **s, const char *value, const char *property)
+static bool set_text(DlLun *lun, char **s, const char *value, const char *property)
 {
-        if (dl_set_string(s, value))
-                dl_object_changed(&lun->object, property);
+        if (!dl_set_string(s, value))
+                return false;
+        dl_object_changed(&lun->object, property);
+        return true;
 }
 
+/* Sets changed if the value is new; property may be NULL. */
 #define SET_NUMBER(lun, field, value, property)                                                    \
         do {                                                                                       \
                 if ((lun)->field != (value)) {                                                     \
                         (lun)->field = (value);                                                    \
-                        dl_object_changed(&(lun)->object, property);                               \
+                        changed = true;                                                            \
+                        if (property)                                                              \
+                                dl_object_changed(&(lun)->object, property);                       \
                 }                                                                                  \
         } while (0)
 
-/* What the LUN said of itself; of an incomplete answer only what was learnt. */
-static void take_over(DlLun *lun, const DlIscsiLun *from)
+/* What the LUN said of itself; of an incomplete answer only what was learnt. Whether it is new. */
+static bool take_over(DlLun *lun, const DlIscsiLun *from)
 {
-        set_text(lun, &lun->vendor, from->vendor, "Vendor");
-        set_text(lun, &lun->product, from->product, "Product");
-        set_text(lun, &lun->revision, from->revision, "Revision");
-        set_text(lun, &lun->serial, from->serial, "Serial");
-        lun->device_type = from->device_type;
+        bool changed = false;
+
+        changed |= set_text(lun, &lun->vendor, from->vendor, "Vendor");
+        changed |= set_text(lun, &lun->product, from->product, "Product");
+        changed |= set_text(lun, &lun->revision, from->revision, "Revision");
+        changed |= set_text(lun, &lun->serial, from->serial, "Serial");
+        SET_NUMBER(lun, device_type, from->device_type, NULL);
         if (from->error)
-                return;
+                return changed;
         SET_NUMBER(lun, capacity, from->capacity, "Capacity");
         SET_NUMBER(lun, logical_block_size, from->logical_block_size, "LogicalBlockSize");
         SET_NUMBER(lun, physical_block_size, from->physical_block_size, "PhysicalBlockSize");
         SET_NUMBER(lun, discard_max_bytes, from->discard_max_bytes, "DiscardMaxBytes");
-        lun->write_protected = from->write_protected;
+        SET_NUMBER(lun, write_protected, from->write_protected, NULL);
+        return changed;
 }
 
-static void take_over_path(DlPath *path, const DlPortal *portal, const DlIscsiLun *from)
+/* Whether it is new. */
+static bool take_over_path(DlPath *path, const DlPortal *portal, const DlIscsiLun *from)
 {
+        bool seen = from->error == NULL;
+        bool changed = path->tpgt != portal->tpgt || path->capacity != from->capacity ||
+                       path->ready != from->ready || path->seen != seen;
+
         path->tpgt = portal->tpgt;
         path->capacity = from->capacity;
         path->ready = from->ready;
-        path->seen = from->error == NULL;
-        if (path->seen)
+        path->seen = seen;
+        if (seen)
                 path->seen_usec = dl_now();
-        dl_set_string(&path->serial, from->serial);
-        dl_set_string(&path->fingerprint, from->fingerprint);
-        dl_last_error_set(&path->last_error, from->error);
+        changed |= dl_set_string(&path->serial, from->serial);
+        changed |= dl_set_string(&path->fingerprint, from->fingerprint);
+        changed |= dl_last_error_set(&path->last_error, from->error);
+        return changed;
 }
 
-static void remove_if_unneeded(DlLun *lun)
+void dl_lun_remove_if_unneeded(DlLun *lun)
 {
         DlCore *core = lun->object.core;
         g_auto(GStrv) holders = find_holders(lun);
@@ -339,25 +377,25 @@ static int compare_numbers(const void *a, const void *b)
 
 static const DlIscsiLun *find_answer(const DlIscsiInspection *inspection, uint64_t number)
 {
-        return bsearch(&number, inspection->luns, inspection->n_luns, sizeof *inspection->luns,
-                       compare_numbers);
+        return inspection->n_luns == 0 ? NULL
+                                       : bsearch(&number, inspection->luns, inspection->n_luns,
+                                                 sizeof *inspection->luns, compare_numbers);
 }
 
 /* The id of a LUN: its GUID, or, for one that could not tell it, where it is, so that people see it
  * and why it is unusable. */
 static char *lun_id(const DlTarget *target, const DlIscsiLun *lun)
 {
-        return lun->guid ? g_strdup(lun->guid)
-                         : g_strdup_printf("%s/%" G_GUINT64_FORMAT, target->object.id, lun->lun);
+        return lun->guid ? g_strdup(lun->guid) : place_of(target->object.id, lun->lun);
 }
 
 /*
  * A path of this LUN, on this portal, after the portal answered: stays if the number still shows
- * this GUID; is failed if the number could not be inspected; goes if it is another LUN's, or
- * nobody's.
+ * this GUID; is failed if the number could not be inspected; goes (and this returns true) if it is
+ * another LUN's, or nobody's.
  */
 static bool drop_path(const DlLun *lun, DlPath *path, const DlIscsiInspection *inspection,
-                      bool full)
+                      bool full, bool *touched)
 {
         const DlIscsiLun *answer = find_answer(inspection, path->lun);
 
@@ -367,8 +405,9 @@ static bool drop_path(const DlLun *lun, DlPath *path, const DlIscsiInspection *i
                 return strcmp(answer->guid, lun->object.id) != 0;
         if (dl_error_code(answer->error) == DL_ERROR_LUN_NOT_VISIBLE)
                 return true;
+        *touched |= path->seen;
         path->seen = false;
-        dl_last_error_set(&path->last_error, answer->error);
+        *touched |= dl_last_error_set(&path->last_error, answer->error);
         return false;
 }
 
@@ -386,13 +425,14 @@ static void drop_stale_paths(DlTarget *target, const DlPortal *portal,
 
                         if (!is_on_portal(path, target->object.id, portal))
                                 continue;
-                        touched = true;
-                        if (drop_path(lun, path, inspection, full))
+                        if (drop_path(lun, path, inspection, full, &touched)) {
                                 g_ptr_array_remove_index(lun->paths, k);
+                                touched = true;
+                        }
                 }
                 if (touched) {
                         dl_object_changed(&lun->object, "Paths");
-                        remove_if_unneeded(lun);
+                        dl_lun_remove_if_unneeded(lun);
                 }
         }
 }
@@ -425,9 +465,11 @@ void dl_luns_merge(DlTarget *target, const DlPortal *portal, const DlIscsiInspec
                         continue;
                 if (is_new)
                         lun = dl_lun_new(core, id);
-                take_over(lun, from);
-                take_over_path(ensure_path(lun, target, portal, from->lun), portal, from);
-                dl_object_changed(&lun->object, "Paths");
+                bool is_other = take_over(lun, from);
+                if (take_over_path(ensure_path(lun, target, portal, from->lun), portal, from))
+                        dl_object_changed(&lun->object, "Paths");
+                else if (!is_other && !is_new)
+                        continue; /* most looks bring nothing new */
                 dl_lun_update(lun);
                 if (is_new) {
                         DlVDisk *vdisk = dl_lun_vdisk(lun);
@@ -455,7 +497,7 @@ void dl_luns_remove_paths(DlTarget *target, const DlPortal *portal)
                         if (is_on_portal(lun->paths->pdata[k], target->object.id, portal))
                                 g_ptr_array_remove_index(lun->paths, k);
                 dl_object_changed(&lun->object, "Paths");
-                remove_if_unneeded(lun);
+                dl_lun_remove_if_unneeded(lun);
         }
 }
 

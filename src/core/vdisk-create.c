@@ -160,8 +160,10 @@ static void on_removed(bool succeeded, int64_t revision, const GError *error, vo
 
                 dl_object_unpublish(&vdisk->object);
                 dl_vdisk_free(vdisk);
-                if (lun)
+                if (lun) {
                         dl_object_changed(&lun->object, "VDisk");
+                        dl_lun_remove_if_unneeded(lun);
+                }
         }
         call->done(error, call->userdata);
         call_free(call);

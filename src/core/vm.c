@@ -175,6 +175,7 @@ DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain)
 void dl_vm_gone(DlVm *vm)
 {
         DlCore *core = vm->object.core;
+        bool had_foreign = dl_foreign_use_has_any(vm);
 
         replace_domain(&vm->live, NULL);
         replace_domain(&vm->inactive, NULL);
@@ -188,6 +189,8 @@ void dl_vm_gone(DlVm *vm)
         vm->look = NULL;
         if (g_queue_is_empty(&vm->queue))
                 dl_vm_free(vm); /* else the last operation that waits for it does */
+        if (had_foreign)
+                dl_luns_update(core);
         dl_recover_forget(core);
         dl_targets_update(core);
 }
