@@ -148,10 +148,9 @@ class Calls(QuietTestCase):
 
 
 class Idle(QuietTestCase):
-    """It leaves as soon as it can, and no call is lost on the way. (libvirt is there so that it is
-    ready at once.)"""
+    """It leaves as soon as it can, and no call is lost on the way."""
 
-    services = ('bus', 'polkit', 'libvirt')
+    services = ('bus', 'polkit')
     settings = {'Daemon': {'IdleExitSec': '0.02', 'JobLingerSec': '0'}}
 
     def test_no_call_is_lost(self):
