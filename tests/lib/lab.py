@@ -13,7 +13,7 @@ What `meson install` installs is in place (bus policy, activation file, polkit a
 account); the first call activates directlund as the user directlun, from the build in DL_BUILD,
 with the configuration that lab.configure() wrote. Tests run by tests/lib/runner.py, each class in
 namespaces of its own; logs are in lab.logs and shown when something fails. A class fails at its end
-if a sanitizer reported anything or the daemon did not exit cleanly.
+if a sanitizer or GLib complained of the daemon, or it did not exit cleanly.
 """
 
 import glob
@@ -57,7 +57,7 @@ unix_sock_ro_perms = "0777"
 unix_sock_rw_perms = "%(perms)s"
 auth_unix_ro = "none"
 auth_unix_rw = "%(auth)s"
-log_outputs = "3:stderr"
+log_outputs = "4:stderr"
 '''
 _QEMU_CONF = '''
 stdio_handler = "file"
@@ -234,7 +234,8 @@ class Lab:
                     'export ASAN_OPTIONS=log_path=%s:detect_leaks=1:strict_string_checks=1\n'
                     'export UBSAN_OPTIONS=log_path=%s:print_stacktrace=1\n'
                     'exec setpriv --reuid=%s --regid=%s --init-groups --no-new-privs '
-                    '--inh-caps=-all --bounding-set=-all %s\n'
+                    '--inh-caps=-all,+net_admin --ambient-caps=+net_admin '
+                    '--bounding-set=-all,+net_admin %s\n'
                     % (self.logs, WORK, report, report, USER, USER, self.binary()))
         os.chmod(WORK + '/directlund', 0o755)
         with open(_ACTIVATION, 'w') as f:
@@ -402,11 +403,16 @@ class Lab:
         self.stop_daemon(sig)
         return self.start_daemon()
 
-    def sanitizer_reports(self):
+    def complaints(self):
+        """What sanitizers and GLib said of the daemon; empty if all is well."""
         text = ''
         for path in sorted(glob.glob(self.logs + '/sanitizer/*')):
             with open(path, errors='replace') as f:
                 text += f.read()
+        log = self.logs + '/directlund.log'
+        if os.path.exists(log):
+            with open(log, errors='replace') as f:
+                text += ''.join(line for line in f if re.search(r'(CRITICAL|WARNING) \*\*:', line))
         return text
 
     # ---- the end
@@ -455,9 +461,9 @@ class TestCase(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.lab.stop()
-        reports = cls.lab.sanitizer_reports()
-        if reports:
-            raise AssertionError('a sanitizer reported:\n' + reports)
+        complaints = cls.lab.complaints()
+        if complaints:
+            raise AssertionError('the daemon is not well:\n' + complaints[:6000])
         super().tearDownClass()
 
     def assertDBusError(self, name):

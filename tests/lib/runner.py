@@ -33,7 +33,7 @@ import namespace  # noqa: E402
 
 DEADLINE = 120
 CLASS_DEADLINE = 180
-LOG_TAIL = 12000
+LOG_TAIL = 6000
 
 
 class Count:
