@@ -44,7 +44,9 @@ struct DlCore {
         GHashTable
                 *intents; /* key → DlIntent: what a former run, or a call that ended late, left */
         GHashTable *calls;             /* userdata of a pending callback → its GDestroyNotify */
-        unsigned n_writes;             /* to the store, in flight */
+        unsigned n_writes;             /* to the store, in flight or to come */
+        GHashTable *lun_rows;          /* to be written: key → value, NULL: to be deleted */
+        sd_event_source *write_luns;   /* when what runs now has ended */
         GQueue attach_guards;          /* DlAttachGuard, in the order in which they came */
         sd_event_source *housekeeping; /* holds that expire, checks of connections */
 };
@@ -172,6 +174,9 @@ void dl_persist_target(DlTarget *target);
 void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata);
 void dl_persist_lun(DlLun *lun);
 void dl_persist_remove(DlCore *core, const char *key);
+void dl_persist_remove_lun(DlLun *lun);
+/* Submits the rows of LUNs that wait for it. */
+void dl_persist_flush_luns(DlCore *core);
 char *dl_persist_target_key(const char *iqn);
 char *dl_persist_lun_key(const char *guid);
 char *dl_persist_vdisk_key(const char *id);

@@ -141,6 +141,7 @@ DlCore *dl_core_new(sd_event *event, const DlSettings *settings, const DlCoreObs
         core->userdata = userdata;
         core->operations = g_hash_table_new(NULL, NULL);
         core->calls = g_hash_table_new(NULL, NULL);
+        core->lun_rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         core->intents = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
                                               (GDestroyNotify)dl_intent_free);
         dl_core_objects_init(core);
@@ -213,6 +214,9 @@ void dl_core_free(DlCore *core)
 
         dl_iscsi_free(core->iscsi);
         dl_virt_free(core->virt);
+        if (core->store)
+                dl_persist_flush_luns(core);
+        core->write_luns = sd_event_source_disable_unref(core->write_luns);
         dl_store_free(core->store);
         dl_workers_free(core->store_worker);
         dl_workers_free(core->resolver_workers);
@@ -221,6 +225,7 @@ void dl_core_free(DlCore *core)
         g_hash_table_unref(core->operations);
         drop_calls(core);
         g_hash_table_unref(core->intents);
+        g_hash_table_unref(core->lun_rows);
         g_free(core->initiator_name);
         dl_core_objects_clear(core);
         sd_event_unref(core->event);

@@ -3,9 +3,30 @@
 
 #include "core/json.h"
 
+/* Far deeper than any row; the parser calls itself for each level, as deep as the text says. */
+#define DEPTH_MAX 32
+
+static bool is_too_deep(const char *text)
+{
+        unsigned depth = 0;
+        bool in_string = false;
+
+        for (const char *c = text; *c; c++) {
+                if (*c == '"')
+                        in_string = !in_string;
+                else if (in_string && *c == '\\' && c[1])
+                        c++;
+                else if (!in_string && (*c == '[' || *c == '{') && ++depth > DEPTH_MAX)
+                        return true;
+                else if (!in_string && (*c == ']' || *c == '}') && depth > 0)
+                        depth--;
+        }
+        return false;
+}
+
 JsonNode *dl_json_parse(const char *text)
 {
-        JsonNode *node = json_from_string(text, NULL);
+        JsonNode *node = is_too_deep(text) ? NULL : json_from_string(text, NULL);
 
         if (node && JSON_NODE_HOLDS_OBJECT(node))
                 return node;

@@ -354,7 +354,6 @@ static bool take_over_path(DlPath *path, const DlPortal *portal, const DlIscsiLu
 
 void dl_lun_remove_if_unneeded(DlLun *lun)
 {
-        DlCore *core = lun->object.core;
         g_auto(GStrv) holders = find_holders(lun);
 
         if (lun->paths->len > 0 || holders[0] || dl_lun_vdisk(lun)) {
@@ -362,8 +361,7 @@ void dl_lun_remove_if_unneeded(DlLun *lun)
                 dl_persist_lun(lun);
                 return;
         }
-        g_autofree char *key = dl_persist_lun_key(lun->object.id);
-        dl_persist_remove(core, key);
+        dl_persist_remove_lun(lun);
         dl_object_unpublish(&lun->object);
         dl_lun_free(lun);
 }

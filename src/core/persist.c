@@ -63,6 +63,120 @@ static void write_row(DlCore *core, const char *kind, const char *key, const cha
         dl_kill_point(kind, 0, "submitted");
 }
 
+/* ---- writing many -------------------------------------------------------------------------- */
+
+/* Each transaction waits for the disk: ten thousand LUNs that are found at once must not be as many
+ * transactions, which all others would have to wait for. */
+#define OPS_MAX 128 /* in one of the store's */
+
+typedef struct Batch {
+        DlCore *core;
+        size_t n;
+        DlStoreOp ops[OPS_MAX]; /* own copies */
+} Batch;
+
+static void batch_free(void *p)
+{
+        Batch *batch = p;
+
+        for (size_t i = 0; i < batch->n; i++) {
+                g_free((char *)batch->ops[i].key);
+                g_free((char *)batch->ops[i].value);
+        }
+        g_free(batch);
+}
+
+static void on_batch_written(bool succeeded, int64_t revision, const GError *error, void *userdata);
+
+static void submit(Batch *batch)
+{
+        dl_core_keep_call(batch->core, batch, batch_free);
+        dl_store_txn(batch->core->store, NULL, 0, batch->ops, batch->n, on_batch_written, batch);
+        dl_kill_point("lun", 0, "submitted");
+}
+
+/* A row that the store does not take must not take the others with it. */
+static void submit_one_by_one(Batch *batch)
+{
+        for (size_t i = 0; i < batch->n; i++) {
+                Batch *one = g_new0(Batch, 1);
+
+                *one = (Batch){.core = batch->core, .n = 1};
+                one->ops[0] = batch->ops[i];
+                submit(one);
+        }
+        batch->n = 0;
+}
+
+static void on_batch_failed(const Batch *batch, const GError *error)
+{
+        for (size_t i = 0; i < batch->n; i++) {
+                DlLun *lun = DL_LOOKUP_LUN(batch->core, batch->ops[i].key + strlen("lun/"));
+
+                if (lun) /* so that it is written after the next look */
+                        g_clear_pointer(&lun->stored, g_free);
+        }
+        dl_warning("What is known of LUNs could not be stored: %s", error->message);
+}
+
+static void on_batch_written(bool succeeded, int64_t revision, const GError *error, void *userdata)
+{
+        Batch *batch = userdata;
+
+        dl_core_take_call(batch->core, batch);
+        dl_kill_point("lun", 0, "committed");
+        if (error && batch->n > 1 && dl_error_code(error) != DL_ERROR_ENGINE_UNAVAILABLE)
+                submit_one_by_one(batch);
+        else if (error)
+                on_batch_failed(batch, error);
+        batch->core->n_writes -= (unsigned)batch->n;
+        batch_free(batch);
+}
+
+void dl_persist_flush_luns(DlCore *core)
+{
+        while (g_hash_table_size(core->lun_rows) > 0) {
+                Batch *batch = g_new0(Batch, 1);
+                GHashTableIter iter;
+                gpointer key, value;
+
+                batch->core = core;
+                g_hash_table_iter_init(&iter, core->lun_rows);
+                while (batch->n < OPS_MAX && g_hash_table_iter_next(&iter, &key, &value)) {
+                        batch->ops[batch->n++] = (DlStoreOp){.key = key, .value = value};
+                        g_hash_table_iter_steal(&iter);
+                }
+                submit(batch);
+        }
+}
+
+static int on_write_luns(sd_event_source *source, void *userdata)
+{
+        dl_persist_flush_luns(userdata);
+        return 0;
+}
+
+static void write_lun(DlLun *lun, const char *value)
+{
+        DlCore *core = lun->object.core;
+        char *key = dl_persist_lun_key(lun->object.id);
+
+        if (!g_hash_table_contains(core->lun_rows, key))
+                core->n_writes++;
+        g_hash_table_replace(core->lun_rows, key, g_strdup(value));
+        if (core->write_luns)
+                (void)sd_event_source_set_enabled(core->write_luns, SD_EVENT_ONESHOT);
+        else if (sd_event_add_defer(core->event, &core->write_luns, on_write_luns, core) < 0)
+                dl_persist_flush_luns(core);
+}
+
+void dl_persist_remove_lun(DlLun *lun)
+{
+        write_lun(lun, NULL);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
 void dl_persist_remove(DlCore *core, const char *key)
 {
         write_row(core, "removal", key, NULL, NULL, NULL);
@@ -117,7 +231,6 @@ static void add_path(JsonBuilder *b, const DlPath *path)
 void dl_persist_lun(DlLun *lun)
 {
         JsonBuilder *b = json_builder_new();
-        g_autofree char *key = dl_persist_lun_key(lun->object.id);
 
         json_builder_begin_object(b);
         dl_json_add_string(b, "vendor", lun->vendor);
@@ -140,7 +253,7 @@ void dl_persist_lun(DlLun *lun)
         g_autofree char *value = dl_json_finish(b, false);
         if (g_strcmp0(value, lun->stored) == 0)
                 return; /* most looks bring nothing new */
-        write_row(lun->object.core, "lun", key, value, NULL, NULL);
+        write_lun(lun, value);
         g_free(lun->stored);
         lun->stored = g_steal_pointer(&value);
 }
@@ -324,7 +437,7 @@ static DlPath *load_path(JsonObject *row)
         return path;
 }
 
-static void load_lun(DlCore *core, const char *guid, JsonObject *row)
+static void load_lun(DlCore *core, const char *guid, JsonObject *row, const char *stored)
 {
         DlLun *lun = dl_lun_new(core, guid);
         JsonArray *paths = dl_json_array(row, "paths");
@@ -348,6 +461,7 @@ static void load_lun(DlCore *core, const char *guid, JsonObject *row)
                 if (path)
                         g_ptr_array_add(lun->paths, path);
         }
+        lun->stored = g_strdup(stored);
         dl_lun_update(lun);
         dl_object_publish(&lun->object);
 }
@@ -357,8 +471,6 @@ static void load_vdisk(DlCore *core, const char *id, JsonObject *row, int64_t re
         const char *guid = dl_json_string(row, "guid", NULL);
         JsonArray *images = dl_json_array(row, "images");
 
-        if (!guid)
-                return;
         DlVDisk *vdisk = dl_vdisk_new(core, guid, dl_json_string(row, "alias", NULL),
                                       dl_json_string(row, "description", NULL));
         if (strcmp(vdisk->object.id, id) != 0) {
@@ -381,13 +493,20 @@ static void load_vdisk(DlCore *core, const char *id, JsonObject *row, int64_t re
         dl_object_publish(&vdisk->object);
 }
 
+static bool is_understood(const char *key, const char *id, JsonObject *row)
+{
+        if (g_str_has_prefix(key, "target/"))
+                return dl_iscsi_name_is_valid(id);
+        return !g_str_has_prefix(key, "vdisk/") || dl_json_string(row, "guid", NULL);
+}
+
 static void load_row(DlCore *core, const DlStoreEntry *entry)
 {
         g_autoptr(JsonNode) node = dl_json_parse(entry->value);
         JsonObject *row = node ? json_node_get_object(node) : NULL;
         const char *id = strchr(entry->key, '/');
 
-        if (!row || !id) {
+        if (!row || !id || !id[1] || !is_understood(entry->key, id + 1, row)) {
                 dl_warning("The row %s of the store cannot be understood; it is ignored",
                            entry->key);
                 return;
@@ -396,7 +515,7 @@ static void load_row(DlCore *core, const DlStoreEntry *entry)
         if (g_str_has_prefix(entry->key, "target/"))
                 load_target(core, id, row);
         else if (g_str_has_prefix(entry->key, "lun/"))
-                load_lun(core, id, row);
+                load_lun(core, id, row, entry->value);
         else if (g_str_has_prefix(entry->key, "vdisk/"))
                 load_vdisk(core, id, row, entry->mod_revision);
         else if (g_str_has_prefix(entry->key, "intent/"))
