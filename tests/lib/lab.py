@@ -200,7 +200,8 @@ class Lab:
     def install(self):
         """Puts what meson installs into this world, with an activation that needs no systemd."""
         if 'DL_DEST' in os.environ:
-            self.run('sh', '-ec', 'tar -C "$DL_DEST" -c . | tar -C / -x --no-same-owner '
+            # Not ".": tar would close the real / to others for a moment, and all labs share it.
+            self.run('sh', '-ec', 'cd "$DL_DEST"; tar -c -- * | tar -C / -x --no-same-owner '
                      '--no-overwrite-dir --keep-directory-symlink')
         else:
             self.run('meson', 'install', '-C', self.build, '--no-rebuild', '--quiet')
