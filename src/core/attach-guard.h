@@ -12,7 +12,12 @@
  * service, which does not see QEMU's descriptors, knows no more. That is why plugs that lead to one
  * portal go one after the other, in the order in which they came, whatever VMs they are for: what
  * is new is then this plug's (or another client's, in the same moment, to a portal that does not
- * answer, and it gets as long). Loop thread only.
+ * answer, and it gets as long).
+ *
+ * What this cannot end is the wait of a QEMU that has logged in already and misses the answer to
+ * one of the few commands that follow: its libiscsi then connects again and again, for ever, with
+ * the VM standing still, until one of these connections works. (An end that comes between two of
+ * its attempts would make it use memory that is gone.) Loop thread only.
  */
 
 #include "core/core-private.h"
