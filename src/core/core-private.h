@@ -17,6 +17,7 @@
 #include "util/log.h"
 
 typedef struct DlIntent DlIntent; /* journal.h */
+typedef void (*DlPersisted)(const GError *error, void *userdata);
 
 struct DlCore {
         sd_event *event;
@@ -53,6 +54,9 @@ struct DlCore {
 
 /* ---- the core (core.c) ---------------------------------------------------------------------- */
 
+/* There is no DlVirt before the store was read. */
+bool dl_core_has_libvirt(const DlCore *core);
+
 /* What a callback of a lower layer will get, so that it is freed if the core goes first. */
 void dl_core_keep_call(DlCore *core, void *call, GDestroyNotify free_call);
 /* The callback came: the call is its own now. */
@@ -88,8 +92,9 @@ DlTarget *dl_target_new(DlCore *core, const char *iqn);
 /* Whether a table of objects may grow. */
 bool dl_core_has_room(DlCore *core, DlKind kind, GError **error);
 void dl_target_free(DlTarget *target);
-/* Removes it with all that only it showed; it must not be used by anybody. */
-void dl_target_remove(DlTarget *target);
+/* Removes it with all that only it showed, and its secrets; it must not be used by anybody. done
+ * (may be NULL): it cannot come back. */
+void dl_target_remove(DlTarget *target, DlPersisted done, void *userdata);
 DlPortal *dl_target_find_portal(DlTarget *target, const char *address, uint16_t port);
 /* Adds the portal, or completes its TPGT. */
 DlPortal *dl_target_add_portal(DlTarget *target, const char *address, uint16_t port, uint16_t tpgt);
@@ -167,13 +172,12 @@ void dl_core_is_ready(DlCore *core);
 
 /* Reads everything, then calls loaded(). What cannot be understood is left as it is, and said. */
 void dl_persist_load(DlCore *core, void (*loaded)(DlCore *core, const GError *error));
-typedef void (*DlPersisted)(const GError *error, void *userdata);
 /* Writes behind: a cache, or something that can be found out again. */
 void dl_persist_target(DlTarget *target);
 /* The same, for who must not answer before it is written. */
 void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata);
 void dl_persist_lun(DlLun *lun);
-void dl_persist_remove(DlCore *core, const char *key);
+void dl_persist_remove(DlCore *core, const char *key, DlPersisted done, void *userdata);
 void dl_persist_remove_lun(DlLun *lun);
 /* Submits the rows of LUNs that wait for it. */
 void dl_persist_flush_luns(DlCore *core);

@@ -35,6 +35,11 @@ const char *const *dl_core_features(DlCore *core)
         return features;
 }
 
+bool dl_core_has_libvirt(const DlCore *core)
+{
+        return core->virt && dl_virt_is_connected(core->virt);
+}
+
 void dl_core_is_ready(DlCore *core)
 {
         void (*ready)(void *userdata) = core->ready;

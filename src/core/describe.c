@@ -138,7 +138,7 @@ char *dl_core_describe(DlCore *core)
         json_builder_begin_object(b);
         dl_json_add_string(b, "engine", dl_core_engine(core));
         dl_json_add_string(b, "initiator-name", core->initiator_name);
-        dl_json_add_bool(b, "libvirt", dl_virt_is_connected(core->virt));
+        dl_json_add_bool(b, "libvirt", dl_core_has_libvirt(core));
         dl_json_add_int(b, "open-intents", g_hash_table_size(core->intents));
         describe_kind(b, core, DL_KIND_TARGET, "targets", describe_target);
         describe_kind(b, core, DL_KIND_LUN, "luns", describe_lun);

@@ -165,7 +165,7 @@ static void undo_inline(DlOperation *op)
         if (target) {
                 dl_target_release(target);
                 if (w->made_target && target->n_jobs == 0 && !dl_target_is_managed(target))
-                        dl_target_remove(target);
+                        dl_target_remove(target, NULL, NULL);
                 else if (!w->made_target)
                         restore_target(w, target);
         }

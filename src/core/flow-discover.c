@@ -79,11 +79,19 @@ static bool is_wildcard(const char *address)
         return strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
 }
 
+static bool is_same(const char *user, const DlSecret *secret, const char *other_user,
+                    const DlSecret *other_secret)
+{
+        return secret && other_secret && g_strcmp0(user, other_user) == 0 &&
+               strcmp(dl_secret_peek(secret), dl_secret_peek(other_secret)) == 0;
+}
+
+/* One-way CHAP in a discovery takes nothing from a target that has to prove itself. */
 static bool is_known_for(const DlTarget *target, const DlChap *chap)
 {
-        return target->secret && chap->secret && g_strcmp0(target->user, chap->user) == 0 &&
-               dl_secret_size(target->secret) == dl_secret_size(chap->secret) &&
-               strcmp(dl_secret_peek(target->secret), dl_secret_peek(chap->secret)) == 0;
+        return is_same(target->user, target->secret, chap->user, chap->secret) &&
+               (!chap->target_user || is_same(target->target_user, target->target_secret,
+                                              chap->target_user, chap->target_secret));
 }
 
 static bool take_over(DlOperation *op, const DlIscsiFoundTarget *found, GError **error)

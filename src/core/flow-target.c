@@ -280,30 +280,20 @@ static void check_forget(DlOperation *op)
                 dl_op_next(op);
 }
 
-static void forget_credentials(DlOperation *op)
-{
-        TargetWork *work = op->data;
-
-        dl_target_set_credentials(work->target, NULL, NULL, NULL, NULL);
-        dl_persist_secrets(work->target, on_done, op);
-}
-
-/* The last step: the target goes with it, so nobody may release it afterwards. */
+/* The target goes at once, before somebody begins to use it: nobody may release it afterwards. */
 static void forget(DlOperation *op)
 {
         TargetWork *work = op->data;
+        DlTarget *target = work->target;
 
-        dl_target_remove(work->target);
         g_clear_pointer(&op->data, g_free);
         op->free_data = NULL;
-        dl_op_next(op);
+        dl_target_remove(target, on_done, op);
 }
 
 static const DlStep forget_steps[] = {
         {"forgetting", check_forget},
-        {"forgetting", forget_credentials, NULL, .firm = true},
-        {"forgetting", check_forget},
-        {"forgetting", forget},
+        {"forgetting", forget, NULL, .firm = true},
 };
 
 DlJob *dl_flow_forget(DlTarget *target, const DlRequest *request, GError **error)

@@ -10,7 +10,7 @@
 
 const char *dl_host_state(const DlHost *host)
 {
-        return dl_virt_is_connected(host->object.core->virt) ? "up" : "degraded";
+        return dl_core_has_libvirt(host->object.core) ? "up" : "degraded";
 }
 
 DlHost *dl_core_local_host(DlCore *core)

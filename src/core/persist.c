@@ -177,9 +177,9 @@ void dl_persist_remove_lun(DlLun *lun)
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-void dl_persist_remove(DlCore *core, const char *key)
+void dl_persist_remove(DlCore *core, const char *key, DlPersisted done, void *userdata)
 {
-        write_row(core, "removal", key, NULL, NULL, NULL);
+        write_row(core, "removal", key, NULL, done, userdata);
 }
 
 void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata)
@@ -459,7 +459,7 @@ static void load_lun(DlCore *core, const char *guid, JsonObject *row, const char
                 DlPath *path = p ? load_path(p) : NULL;
 
                 if (path)
-                        g_ptr_array_add(lun->paths, path);
+                        dl_lun_add_path(lun, path);
         }
         lun->stored = g_strdup(stored);
         dl_lun_update(lun);

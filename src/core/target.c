@@ -94,13 +94,26 @@ DlTarget *dl_target_ensure(DlCore *core, const char *iqn, GError **error)
         return target;
 }
 
-void dl_target_remove(DlTarget *target)
+static void replace_secret(DlSecret **secret, DlSecret *with)
+{
+        DlSecret *old = *secret;
+
+        *secret = dl_secret_ref(with);
+        dl_secret_unref(old);
+}
+
+void dl_target_remove(DlTarget *target, DlPersisted done, void *userdata)
 {
         DlCore *core = target->object.core;
         g_autofree char *key = dl_persist_target_key(target->object.id);
 
         dl_luns_remove_paths(target, NULL);
-        dl_persist_remove(core, key);
+        if (target->user) {
+                replace_secret(&target->secret, NULL);
+                replace_secret(&target->target_secret, NULL);
+                dl_persist_secrets(target, NULL, NULL);
+        }
+        dl_persist_remove(core, key, done, userdata);
         dl_object_unpublish(&target->object);
         announce_to_host(core);
         dl_target_free(target);
@@ -162,14 +175,6 @@ DlIscsiCredentials dl_target_credentials(const DlTarget *target)
                 .target_user = target->target_user,
                 .target_secret = target->target_secret,
         };
-}
-
-static void replace_secret(DlSecret **secret, DlSecret *with)
-{
-        DlSecret *old = *secret;
-
-        *secret = dl_secret_ref(with);
-        dl_secret_unref(old);
 }
 
 void dl_target_set_credentials(DlTarget *target, const char *user, DlSecret *secret,

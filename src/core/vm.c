@@ -52,7 +52,7 @@ DlVm *dl_core_find_vm(DlCore *core, const char *name_or_uuid, GError **error)
         gpointer p;
         DlVm *vm;
 
-        if (!dl_virt_is_connected(core->virt)) {
+        if (!dl_core_has_libvirt(core)) {
                 g_set_error(error, DL_ERROR, DL_ERROR_LIBVIRT_ERROR,
                             "There is no connection to libvirt at %s; is libvirtd running?",
                             core->settings->libvirt_uri);

@@ -64,7 +64,7 @@ static void test_target(CoreFixture *f, gconstpointer data)
         g_assert_true(dl_target_is_managed(target));
         g_assert_false(dl_target_has_credentials(target));
 
-        dl_target_remove(target);
+        dl_target_remove(target, NULL, NULL);
         again(f);
         g_assert_null(DL_LOOKUP_TARGET(f->core, IQN));
 }
@@ -107,7 +107,7 @@ static void test_lun(CoreFixture *f, gconstpointer data)
         g_assert_cmpstr(lun->stored, ==, before);
         g_assert_cmpuint(f->core->n_writes, ==, 0);
 
-        dl_target_remove(DL_LOOKUP_TARGET(f->core, IQN));
+        dl_target_remove(DL_LOOKUP_TARGET(f->core, IQN), NULL, NULL);
         again(f);
         g_assert_null(DL_LOOKUP_LUN(f->core, GUID));
 }
