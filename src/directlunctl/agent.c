@@ -10,9 +10,17 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <systemd/sd-login.h>
 #include <unistd.h>
 
 #define REGISTER_MSEC 5000
+
+/* A graphical agent of our session goes first. polkit asks such an agent nothing if there is no
+ * session at all, so then ours must be a plain one. */
+static bool have_session(void)
+{
+        return sd_pid_get_session(0, NULL) >= 0;
+}
 
 G_NORETURN static void run_agent(const char *program, int fd, pid_t parent)
 {
@@ -24,7 +32,8 @@ G_NORETURN static void run_agent(const char *program, int fd, pid_t parent)
         if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
                 _exit(EXIT_FAILURE);
         g_snprintf(number, sizeof number, "%d", fd);
-        execl(program, program, "--notify-fd", number, "--fallback", (char *)NULL);
+        execl(program, program, "--notify-fd", number, have_session() ? "--fallback" : NULL,
+              (char *)NULL);
         _exit(EXIT_FAILURE);
 }
 

@@ -33,7 +33,53 @@ static const GOptionEntry stop_options[] = {
         {},
 };
 
-/* The VM's state before; NULL with an error. */
+/* Shows the VM as it is now. */
+static bool show(Ctl *ctl, const char *path, bool changed, GError **error)
+{
+        g_autoptr(CtlObjects) objects = ctl_objects_load(ctl, error);
+        JsonObject *vm = objects ? ctl_objects_find(objects, "vm", path, error) : NULL;
+
+        if (!vm)
+                return false;
+        if (!changed)
+                ctl_note(ctl, "Nothing to do: it is %s.", ctl_json_string(vm, "State"));
+        ctl_view_result(ctl, objects, vm, changed);
+        return true;
+}
+
+/* A repeat is no error, unless it is to run elsewhere. */
+static bool runs_as_wanted(Ctl *ctl, const char *path, const GError *failure)
+{
+        g_autoptr(CtlObjects) objects = NULL;
+        JsonObject *vm;
+
+        if (dl_error_code(failure) != DL_ERROR_VM_RUNNING)
+                return false;
+        objects = ctl_objects_load(ctl, NULL);
+        vm = objects ? ctl_objects_get(objects, path) : NULL;
+        return vm &&
+               (!hosts || g_strv_contains((const char *const *)hosts, ctl_json_string(vm, "Host")));
+}
+
+static bool run_run(Ctl *ctl, char **args, GError **error)
+{
+        g_autofree char *path = ctl_find_vm(ctl, args[0], error);
+        g_autoptr(CtlCall) call = path ? ctl_call_new(ctl, path, "Vm", "Run", error) : NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
+        g_autoptr(GError) failure = NULL;
+
+        if (!call)
+                return false;
+        ctl_call_strings(call, (const char *const *)hosts);
+        ctl_call_open(call);
+        reply = ctl_call_run(call, &failure);
+        if (reply || runs_as_wanted(ctl, path, failure))
+                return show(ctl, path, reply, error);
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return false;
+}
+
+/* The VM's state; NULL with an error. */
 static char *state_of(Ctl *ctl, const char *path, GError **error)
 {
         g_autoptr(sd_bus_message) reply = NULL;
@@ -46,47 +92,20 @@ static char *state_of(Ctl *ctl, const char *path, GError **error)
         return g_strdup(state);
 }
 
-/* Runs the call and shows the VM. */
-static bool finish(Ctl *ctl, CtlCall *call, const char *path, bool changed, GError **error)
-{
-        g_autoptr(sd_bus_message) reply = ctl_call_run(call, error);
-        g_autoptr(CtlObjects) objects = reply ? ctl_objects_load(ctl, error) : NULL;
-        JsonObject *vm = objects ? ctl_objects_find(objects, "vm", path, error) : NULL;
-
-        if (!vm)
-                return false;
-        if (!changed)
-                ctl_note(ctl, "Nothing to do: it is %s.", ctl_json_string(vm, "State"));
-        ctl_view_result(ctl, objects, vm, changed);
-        return true;
-}
-
-static bool run_run(Ctl *ctl, char **args, GError **error)
-{
-        g_autofree char *path = ctl_find_vm(ctl, args[0], error);
-        g_autofree char *state = path ? state_of(ctl, path, error) : NULL;
-        g_autoptr(CtlCall) call = state ? ctl_call_new(ctl, path, "Vm", "Run", error) : NULL;
-
-        if (!call)
-                return false;
-        ctl_call_strings(call, (const char *const *)hosts);
-        ctl_call_open(call);
-        return finish(ctl, call, path,
-                      strcmp(state, "shutoff") == 0 || strcmp(state, "crashed") == 0, error);
-}
-
 static bool run_stop(Ctl *ctl, char **args, GError **error)
 {
         g_autofree char *path = ctl_find_vm(ctl, args[0], error);
         g_autofree char *state = path ? state_of(ctl, path, error) : NULL;
         g_autoptr(CtlCall) call = state ? ctl_call_new(ctl, path, "Vm", "Stop", error) : NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
 
         if (!call)
                 return false;
         ctl_call_open(call);
         if (graceful)
                 ctl_call_entry(call, "graceful", "b", 1);
-        return finish(ctl, call, path, strcmp(state, "shutoff") != 0, error);
+        reply = ctl_call_run(call, error);
+        return reply && show(ctl, path, strcmp(state, "shutoff") != 0, error);
 }
 
 static const GOptionEntry no_options[] = {{}};

@@ -111,7 +111,7 @@ static bool read_line(int tty, const sigset_t *unblocked, Buffer *buffer, GError
 }
 
 /* With the echo off; the signals that would leave it so wait until it is on again. */
-static bool read_hidden(int tty, Buffer *buffer, GError **error)
+static bool read_hidden(int tty, const char *prompt, Buffer *buffer, GError **error)
 {
         struct sigaction action = {.sa_handler = on_signal}, old[G_N_ELEMENTS(ending_signals)];
         struct termios before, hidden;
@@ -131,6 +131,7 @@ static bool read_hidden(int tty, Buffer *buffer, GError **error)
         hidden.c_lflag &= ~(tcflag_t)ECHO;
         hidden.c_lflag |= ECHONL | ICANON;
         tcsetattr(tty, TCSAFLUSH, &hidden);
+        dprintf(tty, "%s", prompt); /* from now on somebody types */
         ok = read_line(tty, &unblocked, buffer, error);
         tcsetattr(tty, TCSAFLUSH, &before);
 
@@ -143,6 +144,7 @@ static bool read_hidden(int tty, Buffer *buffer, GError **error)
 static bool ask(const Ctl *ctl, const char *user, Buffer *buffer, GError **error)
 {
         g_autofree char *name = ctl_text_clean(user);
+        g_autofree char *prompt = g_strdup_printf("CHAP secret of %s: ", name);
         bool ok;
         int tty;
 
@@ -153,8 +155,7 @@ static bool ask(const Ctl *ctl, const char *user, Buffer *buffer, GError **error
         if (tty < 0)
                 return refuse(error, "there is no terminal to ask for the secret at: give it with "
                                      "a file or a descriptor");
-        dprintf(tty, "CHAP secret of %s: ", name);
-        ok = read_hidden(tty, buffer, error);
+        ok = read_hidden(tty, prompt, buffer, error);
         close(tty);
         return ok;
 }

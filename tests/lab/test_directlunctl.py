@@ -1,0 +1,555 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""directlunctl: the main job typed by a person and run by a script, secrets, Ctrl-C, exit
+statuses."""
+
+import contextlib
+import errno
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import tempfile
+import time
+
+import lab
+from service import SilentPortal, TestCase, object_path, vdisk_id
+
+MIB = 1 << 20
+CTL = '/usr/bin/directlunctl'
+UNKNOWN_GUID = '36001405ffffffffffffffffffffffff'
+OK, FAILED, USAGE, NOT_FOUND, REFUSED, UNREACHABLE, CHAP, PERMISSION, CANCELLED = range(9)
+SERVICE = 12
+
+
+class Result:
+    def __init__(self, status, out, err):
+        self.status, self.out, self.err = status, out, err
+
+
+class Terminal:
+    """directlunctl at a terminal: its controlling one, 80 columns wide."""
+
+    def __init__(self, *words, user=None, environment=None, columns=80):
+        self.output = ''
+        self.words = words
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(environment or {}, TERM='xterm')
+            os.system('stty cols %d' % columns)
+            argv = [CTL, *words]
+            if user:
+                argv = ['setpriv', '--reuid=' + user, '--regid=nogroup', '--clear-groups', *argv]
+            os.execvp(argv[0], argv)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+    def _read(self, timeout):
+        if not select.select([self.fd], [], [], timeout)[0]:
+            return True
+        try:
+            chunk = os.read(self.fd, 65536)
+        except OSError as error:
+            if error.errno != errno.EIO:  # the other side is closed
+                raise
+            chunk = b''
+        self.output += chunk.decode(errors='replace')
+        return bool(chunk)
+
+    def expect(self, text, timeout=15):
+        deadline = time.monotonic() + timeout
+        while text not in self.output:
+            if time.monotonic() > deadline or not self._read(0.2):
+                raise AssertionError('%r did not come: %r' % (text, self.output))
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def wait(self, timeout=30):
+        """Its exit status, when all is read."""
+        deadline = time.monotonic() + timeout
+        while self._read(0.2):
+            if time.monotonic() > deadline:
+                raise AssertionError('%r does not end: %r' % (self.words, self.output))
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+
+class CtlTestCase(TestCase):
+    settings = {'iSCSI': {'ConnectTimeoutSec': '2', 'LoginTimeoutSec': '2',
+                          'CommandTimeoutSec': '2'}}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        report = cls.lab.logs + '/sanitizer/report'  # the lab looks there at its end
+        os.environ['ASAN_OPTIONS'] = 'log_path=%s:detect_leaks=1' % report
+        os.environ['UBSAN_OPTIONS'] = 'log_path=%s:print_stacktrace=1' % report
+
+    def ctl(self, *words, status=OK, user=None, **options):
+        argv = [CTL, *words]
+        if user:
+            argv = ['setpriv', '--reuid=' + user, '--regid=nogroup', '--clear-groups', '--', *argv]
+        options.setdefault('stdin', subprocess.DEVNULL)
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=60, **options)
+        self.assertEqual(done.returncode, status,
+                         '%s: %s%s' % (' '.join(words), done.stdout, done.stderr))
+        if status != OK:
+            self.assertIn('directlunctl: ', done.stderr)
+            self.assertEqual(done.stdout, '')
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def json(self, *words, **options):
+        """What it prints in both forms of JSON, which must be one document; parsed."""
+        text = self.ctl('--json=short', *words, **options).out
+        self.assertEqual(text.count('\n'), 1, text)
+        return json.loads(text)
+
+
+class MainJob(CtlTestCase):
+    """A LUN goes into a running VM and out again, with nothing but directlunctl."""
+
+    @classmethod
+    def prepare(cls):
+        cls.one = cls.lab.add_target('one', luns=1)
+        cls.one.add_lun(2, 32 * MIB)
+        cls.vm_one = cls.lab.define_vm('runner').start()
+
+    def setUp(self):
+        self.addCleanup(self.clean)
+
+    def clean(self):
+        self.detach_all(self.vm_one)
+        for path in self.lab.client.objects('VDisk'):
+            self.method(path, 'VDisk', 'Delete')
+        self.vm_one.guest.wait_disks(lambda disks: not disks)
+
+    def connect_one(self):
+        self.ctl('discover', '127.0.0.1')
+        self.ctl('connect', self.one.iqn)
+
+    def test_main_job_in_json(self):
+        lun = self.one.luns[2]
+        found, = [t for t in self.json('discover', '127.0.0.1:3260')
+                  if t['Iqn'] == self.one.iqn]
+        self.assertEqual((found['kind'], found['Iqn'], found['id'], found['path']),
+                         ('target', self.one.iqn, self.one.iqn,
+                          object_path('targets', self.one.iqn)))
+        connected = self.json('connect', self.one.iqn, '--guid', lun.guid)
+        self.assertEqual((connected['State'], connected['Managed'], len(connected['Luns'])),
+                         ('connected', True, 2))
+        self.assertIn(self.one.iqn, [t['Iqn'] for t in self.json('targets')])
+
+        listed = {d['Guid']: d['Capacity'] for d in self.json('list')}
+        for number in 1, 2:
+            self.assertEqual(listed[self.one.luns[number].guid], self.one.luns[number].size)
+        only, = self.json('list', '--refresh', lun.guid)
+        self.assertEqual((only['Guid'], only['Status'], only['kind']), (lun.guid, 'free', 'lun'))
+
+        created = self.json('create', lun.guid, '--alias', 'größe', '--description', 'a "test"')
+        self.assertEqual((created['Id'], created['Alias'], created['Description'],
+                          created['changed']), (vdisk_id(lun.guid), 'größe', 'a "test"', True))
+        again = self.json('create', lun.guid, '--alias', 'other')
+        self.assertEqual((again['Alias'], again['changed']), ('größe', False))
+
+        attached = self.json('attach', 'runner', 'größe', '--iface', 'scsi', '--optional',
+                             '--propagate-errors', '--address',
+                             'type=drive,controller=0,bus=0,target=0,unit=4')
+        for name, value in {'Guid': lun.guid, 'Plugged': True, 'Iface': 'scsi', 'Optional': True,
+                            'PropagateErrors': True, 'ReadOnly': False, 'changed': True,
+                            'VDisk': created['path'], 'kind': 'attachment'}.items():
+            self.assertEqual(attached[name], value, name)
+        self.assertEqual(attached['Address']['unit'], '4')
+        self.vm_one.guest.wait_disks(lambda disks: [s for s, _ in disks.values()] == [lun.size])
+        self.assertEqual(self.json('show', lun.guid)['Status'], 'used')
+        vm, = self.json('vms')
+        self.assertEqual((vm['Name'], vm['Attachments']), ('runner', [attached['path']]))
+
+        unplugged = self.json('unplug', 'runner', lun.guid)
+        self.assertEqual((unplugged['Plugged'], unplugged['changed']), (False, True))
+        self.vm_one.guest.wait_disks(lambda disks: not disks)
+        self.assertIs(self.json('unplug', 'runner', 'größe')['changed'], False)
+        plugged = self.json('plug', attached['id'])
+        self.assertEqual((plugged['Plugged'], plugged['changed']), (True, True))
+        self.assertIs(self.json('plug', 'runner', attached['path'])['changed'], False)
+
+        detached = self.json('detach', 'runner', 'größe')
+        self.assertEqual((detached['attached'], detached['changed'], detached['Guid']),
+                         (False, True, lun.guid))
+        self.assertIs(self.json('detach', 'runner', 'größe')['changed'], False)
+        self.vm_one.guest.wait_disks(lambda disks: not disks)
+
+        self.json('connect', self.one.iqn, '--pin')
+        released = self.json('unmanage', self.one.iqn)
+        self.assertEqual((released['Managed'], released['changed']), (False, True))
+        self.assertIs(self.json('unmanage', self.one.iqn)['changed'], False)
+
+        jobs = self.json('jobs')
+        self.assertGreater(len(jobs), 8)
+        self.assertEqual([int(job['id']) for job in jobs],
+                         sorted(int(job['id']) for job in jobs))
+        self.assertEqual((jobs[-1]['Operation'], jobs[-1]['State']), ('unmanage', 'succeeded'))
+        cancelled = self.json('cancel', jobs[-1]['id'])
+        self.assertEqual((cancelled['State'], cancelled['changed']), ('succeeded', False))
+        self.assert_consistent()
+
+    def test_pretty_is_the_same(self):
+        self.connect_one()
+        for words in (['targets'], ['list'], ['vms'], ['show', 'runner'],
+                      ['show', self.one.iqn], ['show', self.one.luns[1].guid]):
+            pretty = self.ctl('--json=pretty', *words).out
+            self.assertGreater(pretty.count('\n'), 3)
+            self.assertEqual(json.loads(pretty), self.json(*words), words)
+
+    def test_main_job_in_text(self):
+        lun = self.one.luns[1]
+        self.assertIn(self.one.iqn, self.ctl('discover', '127.0.0.1').out)
+        text = self.ctl('connect', self.one.iqn).out
+        self.assertRegex(text, r'GUID +STATUS +SIZE')
+        self.assertRegex(text, lun.guid + ' +free +16M +1/1 +LAB +DISK')
+        self.assertIn('connected', self.ctl('targets').out)
+        self.assertNotIn('TARGET', self.ctl('targets', '--no-legend').out)
+
+        self.ctl('create', lun.guid)
+        self.assertIn('There was a vDisk', self.ctl('create', lun.guid).err)
+        self.assertRegex(self.ctl('attach', 'runner', lun.guid).out, r'runner +vda +virtio +yes')
+        self.assertIn('vm', self.ctl('list', lun.guid).out)
+        shown = self.ctl('show', 'runner').out
+        self.assertRegex(shown, r'(?m)^ *State: running$')
+        self.assertIn('Nothing to do', self.ctl('plug', 'runner', 'vda').err)
+        self.assertRegex(self.ctl('unplug', 'runner', 'vda').out, r'no +' + lun.guid)
+        self.assertIn('Nothing to do', self.ctl('unplug', 'runner', lun.guid).err)
+        self.assertEqual(self.ctl('detach', 'runner', lun.guid).out, '')
+        self.assertIn('Nothing to do', self.ctl('detach', 'runner', lun.guid).err)
+        self.ctl('unmanage', self.one.iqn)
+        repeated = self.ctl('unmanage', self.one.iqn, '-q')
+        self.assertEqual((repeated.out, repeated.err), ('', ''))
+        self.assertIn('was not managed', self.ctl('unmanage', self.one.iqn).err)
+
+    def test_inline_lun(self):
+        target = self.lab.add_target('inline')
+        lun = target.luns[1]
+        words = ['attach', 'runner', '--lun',
+                 'address=127.0.0.1,port=3260,target=%s,id=%s' % (target.iqn, lun.guid)]
+        attached = self.json(*words)
+        self.assertEqual((attached['Guid'], attached['Plugged']), (lun.guid, True))
+        self.assertIn('AlreadyAttached', self.ctl(*words, status=REFUSED).err)
+        self.assertIs(self.json(*words, '--if-needed')['changed'], False)
+        self.ctl('detach', attached['id'])
+        self.vm_one.guest.wait_disks(lambda disks: not disks)
+
+    def test_exit_statuses(self):
+        self.connect_one()
+        guid = self.one.luns[1].guid
+        other = self.lab.define_vm('other')
+        self.addCleanup(self.lab.virsh, 'undefine', 'other')
+        self.ctl('attach', 'runner', guid)
+        with contextlib.closing(lab_refused_port()) as closed:
+            for status, name, words in (
+                    (USAGE, 'InvalidArgs', ['discover', '127.0.0.1:0']),
+                    (USAGE, 'InvalidArgs', ['discover', '127.0.0.1:x']),
+                    (USAGE, 'InvalidArgs', ['nonsense']),
+                    (USAGE, 'InvalidArgs', ['list', '--nonsense']),
+                    (USAGE, 'InvalidArgs', ['attach', 'runner']),
+                    (USAGE, 'InvalidArgs', ['attach', 'runner', guid, '--address', 'door=7']),
+                    (USAGE, 'InvalidArgs', ['attach', 'runner', guid, '--lun', 'id=x']),
+                    (USAGE, 'InvalidArgs', ['attach', 'runner', '--lun', 'secret=x']),
+                    (USAGE, 'InvalidArgs', ['create', 'bad\udcffutf8']),
+                    (USAGE, 'UnsupportedInterface', ['attach', 'runner', self.one.luns[2].guid,
+                                                     '--iface', 'floppy']),
+                    (NOT_FOUND, 'TargetNotFound', ['connect', 'iqn.2026-11.org.example:none']),
+                    (NOT_FOUND, 'LunNotFound', ['create', UNKNOWN_GUID]),
+                    (NOT_FOUND, 'LunNotFound', ['list', UNKNOWN_GUID]),
+                    (NOT_FOUND, 'LunNotFound', ['attach', 'runner', UNKNOWN_GUID]),
+                    (NOT_FOUND, 'VmNotFound', ['stop', 'nobody']),
+                    (NOT_FOUND, 'NotAttached', ['plug', 'runner', self.one.luns[2].guid]),
+                    (NOT_FOUND, 'NotAttached', ['detach', 'runner', 'unknown']),
+                    (NOT_FOUND, 'nothing called', ['show', 'unknown']),
+                    (NOT_FOUND, 'no job', ['cancel', '4711']),
+                    (REFUSED, 'AlreadyAttached', ['attach', 'runner', guid]),
+                    (REFUSED, 'NotShareable', ['attach', 'other', guid]),
+                    (REFUSED, 'InUse', ['unmanage', self.one.iqn]),
+                    (UNREACHABLE, 'PortalUnreachable', ['discover', '127.0.0.1:%d' % closed.port]),
+                    (UNREACHABLE, 'LunNotVisible', ['connect', self.one.iqn, '--guid',
+                                                    UNKNOWN_GUID])):
+                with self.subTest(words):
+                    self.assertIn(name, self.ctl(*words, status=status).err)
+        self.assertEqual(other.state(), 'shut off')
+
+    def test_timeout(self):
+        with SilentPortal() as portal:
+            done = self.ctl('discover', '127.0.0.1:%d' % portal.port, '--timeout=0.3',
+                            status=UNREACHABLE)
+            self.assertIn('TimedOut', done.err)
+
+    def test_run_and_stop(self):
+        self.connect_one()
+        vm = self.lab.define_vm('stopped')
+        self.addCleanup(self.lab.virsh, 'undefine', 'stopped')
+        self.addCleanup(self.detach_all, vm)
+        self.addCleanup(self.method, self.vm(vm), 'Vm', 'Stop')
+        attached = self.json('attach', 'stopped', self.one.luns[1].guid)
+        self.assertIs(attached['Plugged'], False)
+        self.assertIn('VmNotRunning', self.ctl('plug', 'stopped', self.one.luns[1].guid,
+                                               status=REFUSED).err)
+        running = self.json('run', 'stopped', '--on', os.uname().nodename)
+        self.assertEqual((running['State'], running['changed']), ('running', True))
+        self.assertIs(self.json('run', 'stopped')['changed'], False)
+        self.assertIn('HostNotFound', self.ctl('run', 'stopped', '--on', 'elsewhere',
+                                               status=NOT_FOUND).err)
+        stopped = self.json('stop', 'stopped')
+        self.assertEqual((stopped['State'], stopped['changed']), ('shutoff', True))
+        self.assertIs(self.json('stop', 'stopped')['changed'], False)
+
+    def test_show_by_every_name(self):
+        self.connect_one()
+        guid = self.one.luns[1].guid
+        attached = self.json('attach', 'runner', guid, '--alias', 'named')
+        for kind, words in {
+                'target': [self.one.iqn, object_path('targets', self.one.iqn)],
+                'lun': [guid, object_path('luns', guid)],
+                'vdisk': [vdisk_id(guid), 'named', object_path('vdisks', vdisk_id(guid))],
+                'vm': ['runner', self.vm_one.uuid, object_path('vms', self.vm_one.uuid)],
+                'attachment': [attached['id'], attached['path']],
+                'host': [os.uname().nodename],
+                'job': [self.json('jobs')[0]['id']]}.items():
+            for word in words:
+                self.assertEqual(self.json('show', word)['kind'], kind, word)
+
+    def test_completion_words(self):
+        self.connect_one()
+        guid = self.one.luns[1].guid
+        self.ctl('attach', 'runner', guid, '--alias', 'named')
+
+        def words(*names):
+            return self.ctl('__complete', *names).out.split()
+        self.assertIn(self.one.iqn, words('targets'))
+        self.assertLessEqual({x.guid for x in self.one.luns.values()}, set(words('luns')))
+        self.assertIn('runner', words('vms'))
+        self.assertEqual(words('disks-of', 'runner'), [guid, 'named'])
+        self.assertIn('named', words('disks'))
+        self.assertTrue(set(words('jobs')) and set(words('jobs')) <= set(words('objects')))
+        self.assertEqual(words('nonsense'), [])
+
+    def test_bash_completion(self):
+        self.connect_one()
+        script = 'source /usr/share/bash-completion/completions/directlunctl\n' \
+            'COMP_WORDS=(%s); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_WORDBREAKS="=: "\n' \
+            '_directlunctl; printf "%%s\\n" "${COMPREPLY[@]}"'
+
+        def complete(*words):
+            """The words as readline splits them: at = and : too."""
+            line = ' '.join("'%s'" % word for word in ('directlunctl', *words))
+            return self.lab.run('bash', '--norc', '-c', script % line).split()
+        guid = self.one.luns[1].guid
+        self.assertEqual(complete('disc'), ['discover'])
+        self.assertEqual(complete('-q', 'unp'), ['unplug'])
+        self.assertIn(self.one.iqn, complete('connect', ''))
+        self.assertEqual(complete('connect', 'iqn.2026-11.org.ovirt.test', ':', 'o'), ['one'])
+        self.assertEqual(complete('connect', '--gu'), ['--guid'])
+        self.assertIn(guid, complete('connect', '--guid', ''))
+        self.assertIn(guid, complete('create', '3600'))
+        self.assertEqual(complete('create', guid, ''), [])
+        self.assertEqual(complete('attach', 'run'), ['runner'])
+        self.assertIn(guid, complete('attach', 'runner', ''))
+        self.assertEqual(complete('attach', 'runner', '--iface', 'v'), ['virtio'])
+        self.assertEqual(set(complete('--json', '')), {'short', 'pretty', 'off'})
+        self.assertEqual(complete('--json', '=', 's'), ['short'])
+        self.assertEqual(set(complete('--json', '=')), {'short', 'pretty', 'off'})
+
+    def test_monitor(self):
+        target = object_path('targets', self.one.iqn)
+        with subprocess.Popen([CTL, '--json=short', 'monitor'], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, bufsize=0) as process:
+            self.addCleanup(process.kill)
+            self.assertIn(b'Following', process.stderr.readline())
+            self.connect_one()
+            self.ctl('unmanage', self.one.iqn)
+            text, events = b'', []
+            while not any(e['path'] == target and e['event'] == 'changed' and
+                          e['properties'].get('State') == 'disconnected' for e in events):
+                self.assertTrue(select.select([process.stdout], [], [], 20)[0], events)
+                text += os.read(process.stdout.fileno(), 65536)
+                events = [json.loads(line) for line in text.split(b'\n')[:-1]]
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(10), 0)
+        for event in events:
+            self.assertEqual(set(event) - {'properties'}, {'time', 'event', 'kind', 'id', 'path'})
+        seen = {(e['event'], e['kind']) for e in events}
+        self.assertLessEqual({('added', 'job'), ('completed', 'job'), ('changed', 'target')}, seen)
+
+    def test_no_service_no_words(self):
+        """Completion is silent and the rest says what is missing when there is no bus."""
+        environment = {**os.environ, 'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nonexistent'}
+        words = self.ctl('__complete', 'targets', env=environment)
+        self.assertEqual((words.out, words.err), ('', ''))
+        self.assertIn('system bus', self.ctl('list', env=environment, status=SERVICE).err)
+
+
+def lab_refused_port():
+    """A port at which nobody listens: .port, .close()."""
+    import portals
+
+    class Closing(portals.Refused):
+        def close(self):
+            self.stop()
+    return Closing()
+
+
+class AtTheTerminal(CtlTestCase):
+    services = ('bus', 'polkit', 'tgt', 'libvirt')
+    settings = {'iSCSI': {'LoginTimeoutSec': '60', 'ConnectTimeoutSec': '60'}}
+
+    @classmethod
+    def prepare(cls):
+        cls.chap = cls.lab.add_target('chap', user='reader', password='terminal-secret-1')
+        cls.lab.run('useradd', '--create-home', 'admin')
+
+    def test_ctrl_c_cancels_the_job(self):
+        with SilentPortal() as portal:
+            with Terminal('discover', '127.0.0.1:%d' % portal.port) as terminal:
+                portal.wait_connected()
+                terminal.expect('discover: ')  # the progress
+                begin = time.monotonic()
+                terminal.type('\x03')
+                self.assertEqual(terminal.wait(), CANCELLED, terminal.output)
+                self.assertLess(time.monotonic() - begin, 10)
+                self.assertIn('(Cancelled)', terminal.output)
+        self.assertEqual(self.json('jobs')[-1]['State'], 'cancelled')
+
+    def test_sigterm_cancels_too(self):
+        with SilentPortal() as portal:
+            process = subprocess.Popen([CTL, 'discover', '127.0.0.1:%d' % portal.port],
+                                       stderr=subprocess.PIPE, text=True)
+            portal.wait_connected()
+            process.terminate()
+            _, err = process.communicate(timeout=20)
+            self.assertEqual(process.returncode, CANCELLED, err)
+            self.assertNotIn('\r', err)  # no progress where nobody looks
+        self.assertEqual(self.json('jobs')[-1]['State'], 'cancelled')
+
+    def test_second_ctrl_c_leaves(self):
+        """Even when the service does not answer."""
+        with SilentPortal() as portal:
+            with Terminal('discover', '127.0.0.1:%d' % portal.port) as terminal:
+                portal.wait_connected()
+                terminal.expect('discover: ')
+                pid = self.lab.owner_pid()
+                os.kill(pid, signal.SIGSTOP)
+                try:
+                    terminal.type('\x03')
+                    terminal.expect('Ctrl-C leaves at once')
+                    terminal.type('\x03')
+                    self.assertEqual(terminal.wait(10), 130, terminal.output)
+                finally:
+                    os.kill(pid, signal.SIGCONT)
+                self.assertIn('goes on', terminal.output)
+        lab.wait_until(lambda: self.json('jobs')[-1]['State'] == 'cancelled', what='the cancel')
+
+    def test_secret_by_prompt(self):
+        with Terminal('discover', '127.0.0.1', '--user', 'reader', '--ask-secret') as terminal:
+            terminal.expect('CHAP secret of reader: ')
+            terminal.type('terminal-secret-1\n')
+            self.assertEqual(terminal.wait(), OK, terminal.output)
+            self.assertNotIn('terminal-secret-1', terminal.output)
+        self.assertEqual(self.json('connect', self.chap.iqn)['State'], 'connected')
+
+    def test_ctrl_c_at_the_prompt(self):
+        with Terminal('discover', '127.0.0.1', '--user', 'reader') as terminal:
+            terminal.expect('CHAP secret of reader: ')
+            terminal.type('\x03')
+            self.assertEqual(terminal.wait(), CANCELLED, terminal.output)
+
+    def test_secret_by_file_and_descriptor(self):
+        with tempfile.NamedTemporaryFile('w') as f:
+            f.write('terminal-secret-1\n')
+            f.flush()
+            found, = self.json('discover', '127.0.0.1', '--user=reader', '--secret-file', f.name)
+            self.assertIs(found['HasCredentials'], True)
+        read, write = os.pipe()
+        os.write(write, b'terminal-secret-1')
+        os.close(write)
+        with os.fdopen(read):
+            self.ctl('discover', '127.0.0.1', '--user=reader', '--secret-fd=%d' % read,
+                     pass_fds=(read,))
+        self.assertEqual(self.json('connect', self.chap.iqn)['State'], 'connected')
+
+    def test_wrong_secrets(self):
+        for words, status, text in (
+                (['--user=reader'], USAGE, 'terminal'),
+                (['--user=reader', '--no-ask-password'], USAGE, 'file'),
+                (['--secret-file=/etc/hostname'], USAGE, 'user'),
+                (['--user=reader', '--secret-file=/etc/hostname', '--secret-fd=0'], USAGE, 'one'),
+                (['--user=reader', '--secret-file=/dev/null'], USAGE, 'empty'),
+                (['--user=reader', '--secret-file=/dev/zero'], USAGE, '256'),
+                (['--user=reader', '--secret-file=/nonexistent'], USAGE, 'No such file')):
+            with self.subTest(words):
+                done = self.ctl('discover', '127.0.0.1', *words, status=status,
+                                start_new_session=True)
+                self.assertIn(text, done.err)
+
+    def test_wrong_secret_is_chap(self):
+        with tempfile.NamedTemporaryFile('w') as f:
+            f.write('not-the-secret-1')
+            f.flush()
+            self.ctl('discover', '127.0.0.1', '--user=reader', '--secret-file', f.name)
+        self.assertIn('AuthFailed', self.ctl('connect', self.chap.iqn, status=CHAP).err)
+
+    def test_secret_is_in_no_argument(self):
+        """While it is under way, in any process."""
+        with SilentPortal() as portal, tempfile.NamedTemporaryFile('w') as f:
+            f.write('hidden-secret-4711')
+            f.flush()
+            process = subprocess.Popen([CTL, 'discover', '127.0.0.1:%d' % portal.port,
+                                        '--user=reader', '--secret-file', f.name],
+                                       stderr=subprocess.PIPE)
+            portal.wait_connected()
+            for pid in filter(str.isdigit, os.listdir('/proc')):
+                for name in ('cmdline', 'environ'):
+                    with contextlib.suppress(OSError), open('/proc/%s/%s' % (pid, name),
+                                                            'rb') as about:
+                        self.assertNotIn(b'hidden-secret', about.read(), pid)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
+            self.assertEqual(process.returncode, CANCELLED)
+
+    def test_polkit_says_no(self):
+        self.ctl('targets', user='nobody')
+        done = self.ctl('discover', '127.0.0.1', user='nobody', status=PERMISSION)
+        self.assertRegex(done.err, 'AccessDenied|InteractiveAuthorizationRequired')
+        done = self.ctl('discover', '127.0.0.1', '--no-ask-password', user='nobody',
+                        status=PERMISSION)
+        self.assertIn('InteractiveAuthorizationRequired', done.err)
+
+    def test_agent_asks_at_the_terminal(self):
+        with Terminal('discover', '127.0.0.1', user='admin') as terminal:
+            terminal.expect('AUTHENTICATING')
+            terminal.type('\x03')
+            self.assertIn(terminal.wait(), (PERMISSION, CANCELLED), terminal.output)
+
+    def test_table_fits_the_terminal(self):
+        lun = self.lab.add_target('wide-' + 'x' * 150).luns[1]
+        self.ctl('discover', '127.0.0.1')
+        self.ctl('connect', lun.target.iqn)
+        for columns in (80, 100):
+            with Terminal('list', columns=columns) as terminal:
+                self.assertEqual(terminal.wait(), OK)
+            self.assertIn(lun.guid, terminal.output)
+            for line in terminal.output.splitlines():
+                self.assertLessEqual(len(line), columns, line)
+            with Terminal('targets', columns=columns) as terminal:
+                self.assertEqual(terminal.wait(), OK)
+            self.assertIn('…', terminal.output)
+            for line in terminal.output.splitlines():
+                self.assertLessEqual(len(line), columns, line)
+        self.assertIn(lun.target.iqn, self.ctl('targets').out)
