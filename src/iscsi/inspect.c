@@ -100,6 +100,22 @@ static void send_step(Unit *unit, StepKind kind)
                            steps[kind].cdb_size, steps[kind].size, on_step, &unit->steps[kind]);
 }
 
+static const uint8_t *page(const Unit *unit, StepKind kind, size_t *ret_size)
+{
+        *ret_size = 0;
+        return unit->pages[kind] ? g_bytes_get_data(unit->pages[kind], ret_size) : NULL;
+}
+
+/* Asks for a page that the LUN says it has. */
+static void send_page(Unit *unit, StepKind kind)
+{
+        size_t size;
+        const uint8_t *pages = page(unit, STEP_PAGES, &size);
+
+        if (pages && dl_scsi_vpd_supports(pages, size, steps[kind].cdb[2]))
+                send_step(unit, kind);
+}
+
 /* ---- answers ------------------------------------------------------------------------------ */
 
 /* Keeps the first reason why the LUN cannot be inspected. */
@@ -193,18 +209,24 @@ static void no_capacity(Unit *unit, const char *command, const DlReply *reply)
                 unit_fail_reply(unit, command, reply);
 }
 
+/* How a LUN discards is asked only of one that does: most do not, and there are many. */
 static void take_capacity16(Unit *unit, const DlReply *reply)
 {
         DlScsiCapacity capacity = {0};
 
-        if (reply->status == DL_STATUS_GOOD)
+        if (reply->status == DL_STATUS_GOOD) {
                 set_capacity(unit, "READ CAPACITY(16)",
                              dl_scsi_capacity16_parse(reply->data, reply->size, &capacity),
                              &capacity);
-        else if (is_check(reply, dl_scsi_sense_is_not_supported))
+                if (unit->capacity.provisioning) {
+                        send_page(unit, STEP_LIMITS);
+                        send_page(unit, STEP_PROVISIONING);
+                }
+        } else if (is_check(reply, dl_scsi_sense_is_not_supported)) {
                 send_step(unit, STEP_CAPACITY10);
-        else
+        } else {
                 no_capacity(unit, "READ CAPACITY(16)", reply);
+        }
 }
 
 static void take_capacity10(Unit *unit, const DlReply *reply)
@@ -235,12 +257,6 @@ static void keep_page(Unit *unit, StepKind kind, const DlReply *reply)
 }
 
 /* ---- conclusions -------------------------------------------------------------------------- */
-
-static const uint8_t *page(const Unit *unit, StepKind kind, size_t *ret_size)
-{
-        *ret_size = 0;
-        return unit->pages[kind] ? g_bytes_get_data(unit->pages[kind], ret_size) : NULL;
-}
 
 static char *fingerprint(const uint8_t *data, size_t size)
 {
@@ -310,22 +326,9 @@ static void conclude(Unit *unit)
 
 static void send_second_wave(Unit *unit)
 {
-        static const struct {
-                uint8_t page;
-                StepKind kind;
-        } wanted[] = {
-                {DL_SCSI_VPD_IDENTIFICATION, STEP_IDENTIFICATION},
-                {DL_SCSI_VPD_SERIAL, STEP_SERIAL},
-                {DL_SCSI_VPD_BLOCK_LIMITS, STEP_LIMITS},
-                {DL_SCSI_VPD_PROVISIONING, STEP_PROVISIONING},
-        };
-        size_t size;
-        const uint8_t *pages = page(unit, STEP_PAGES, &size);
-
         unit->second = true;
-        for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++)
-                if (pages && dl_scsi_vpd_supports(pages, size, wanted[i].page))
-                        send_step(unit, wanted[i].kind);
+        send_page(unit, STEP_IDENTIFICATION);
+        send_page(unit, STEP_SERIAL);
         if (dl_scsi_inquiry_is_disk(&unit->inquiry)) {
                 send_step(unit, STEP_CAPACITY16);
                 send_step(unit, STEP_MODE);
