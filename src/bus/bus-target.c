@@ -222,7 +222,7 @@ DL_BUS_GETTER(get_last_error, DlTarget, target, reply)
 
 DL_BUS_GETTER(get_luns, DlTarget, target, reply)
 {
-        g_autoptr(GPtrArray) luns = dl_target_luns((DlTarget *)target);
+        g_autoptr(GPtrArray) luns = dl_target_luns(target);
 
         return dl_bus_append_paths(reply, luns);
 }

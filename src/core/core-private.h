@@ -37,6 +37,7 @@ struct DlCore {
         char *initiator_name;
 
         GHashTable *objects[_DL_KIND_MAX]; /* id → object, which owns its id */
+        GHashTable *luns_by_target;        /* IQN → set of DlLun with a path through it */
         GPtrArray *changed;                /* objects with something to announce */
         sd_event_source *flush;            /* runs when the loop has nothing else to do */
 
@@ -72,6 +73,8 @@ void dl_object_unpublish(DlObject *object);
 void dl_object_clear(DlObject *object); /* frees what init and others put into it */
 void dl_core_objects_init(DlCore *core);
 void dl_core_objects_clear(DlCore *core);
+/* By id, as dl_core_list() has them. */
+void dl_core_sort(GPtrArray *objects);
 
 void dl_last_error_clear(DlLastError *e);
 /* error NULL clears. Returns whether it is different from before. */
@@ -127,6 +130,7 @@ void dl_luns_unsee(DlTarget *target, const DlPortal *portal, const GError *error
 DlLun *dl_lun_new(DlCore *core, const char *guid);
 void dl_lun_free(DlLun *lun);
 void dl_path_free(DlPath *path);
+void dl_lun_add_path(DlLun *lun, DlPath *path);
 /* Removes it if nothing leads to it and nobody knows it; else updates it. */
 void dl_lun_remove_if_unneeded(DlLun *lun);
 /* Computes Status, Reason and Holders, and announces. */

@@ -47,7 +47,7 @@ DlVDisk *dl_lun_vdisk(const DlLun *lun)
         return dl_vdisk_of_guid(lun->object.core, lun->object.id);
 }
 
-/* ---- construction -------------------------------------------------------------------------- */
+/* ---- paths --------------------------------------------------------------------------------- */
 
 void dl_path_free(DlPath *path)
 {
@@ -58,6 +58,65 @@ void dl_path_free(DlPath *path)
         dl_last_error_clear(&path->last_error);
         g_free(path);
 }
+
+static bool is_on_portal(const DlPath *path, const char *iqn, const DlPortal *portal)
+{
+        return strcmp(path->iqn, iqn) == 0 &&
+               (!portal ||
+                (path->port == portal->port && strcmp(path->address, portal->address) == 0));
+}
+
+DlPath *dl_lun_find_path(const DlLun *lun, const char *iqn, const DlPortal *portal)
+{
+        for (unsigned i = 0; i < lun->paths->len; i++)
+                if (is_on_portal(lun->paths->pdata[i], iqn, portal))
+                        return lun->paths->pdata[i];
+        return NULL;
+}
+
+/* A target is asked for its LUNs often, and has few of all. */
+void dl_lun_add_path(DlLun *lun, DlPath *path)
+{
+        GHashTable *luns_by_target = lun->object.core->luns_by_target;
+        GHashTable *luns = g_hash_table_lookup(luns_by_target, path->iqn);
+
+        if (!luns) {
+                luns = g_hash_table_new(NULL, NULL);
+                g_hash_table_insert(luns_by_target, g_strdup(path->iqn), luns);
+        }
+        g_hash_table_add(luns, lun);
+        g_ptr_array_add(lun->paths, path);
+}
+
+static void remove_path(DlLun *lun, unsigned index)
+{
+        GHashTable *luns_by_target = lun->object.core->luns_by_target;
+        DlPath *path = g_ptr_array_steal_index(lun->paths, index);
+        GHashTable *luns = g_hash_table_lookup(luns_by_target, path->iqn);
+
+        if (!dl_lun_find_path(lun, path->iqn, NULL) && g_hash_table_remove(luns, lun) &&
+            g_hash_table_size(luns) == 0)
+                g_hash_table_remove(luns_by_target, path->iqn);
+        dl_path_free(path);
+}
+
+GPtrArray *dl_target_luns(const DlTarget *target)
+{
+        GHashTable *luns = g_hash_table_lookup(target->object.core->luns_by_target,
+                                               target->object.id);
+        GPtrArray *list = g_ptr_array_new();
+        GHashTableIter iter;
+        gpointer lun;
+
+        if (luns)
+                g_hash_table_iter_init(&iter, luns);
+        while (luns && g_hash_table_iter_next(&iter, &lun, NULL))
+                g_ptr_array_add(list, lun);
+        dl_core_sort(list);
+        return list;
+}
+
+/* ---- construction -------------------------------------------------------------------------- */
 
 DlLun *dl_lun_new(DlCore *core, const char *guid)
 {
@@ -77,6 +136,8 @@ DlLun *dl_lun_new(DlCore *core, const char *guid)
 
 void dl_lun_free(DlLun *lun)
 {
+        while (lun->paths->len > 0)
+                remove_path(lun, lun->paths->len - 1);
         g_ptr_array_unref(lun->paths);
         g_free(lun->reason);
         g_strfreev(lun->holders);
@@ -93,23 +154,6 @@ void dl_lun_free(DlLun *lun)
 static char *place_of(const char *iqn, uint64_t number)
 {
         return g_strdup_printf("%s/%" G_GUINT64_FORMAT, iqn, number);
-}
-
-/* ---- paths --------------------------------------------------------------------------------- */
-
-static bool is_on_portal(const DlPath *path, const char *iqn, const DlPortal *portal)
-{
-        return strcmp(path->iqn, iqn) == 0 &&
-               (!portal ||
-                (path->port == portal->port && strcmp(path->address, portal->address) == 0));
-}
-
-DlPath *dl_lun_find_path(const DlLun *lun, const char *iqn, const DlPortal *portal)
-{
-        for (unsigned i = 0; i < lun->paths->len; i++)
-                if (is_on_portal(lun->paths->pdata[i], iqn, portal))
-                        return lun->paths->pdata[i];
-        return NULL;
 }
 
 static DlPath *ensure_path(DlLun *lun, const DlTarget *target, const DlPortal *portal,
@@ -131,7 +175,7 @@ static DlPath *ensure_path(DlLun *lun, const DlTarget *target, const DlPortal *p
                 .serial = g_strdup(""),
                 .last_error.code = -1,
         };
-        g_ptr_array_add(lun->paths, path);
+        dl_lun_add_path(lun, path);
         return path;
 }
 
@@ -424,7 +468,7 @@ static void drop_stale_paths(DlTarget *target, const DlPortal *portal,
                         if (!is_on_portal(path, target->object.id, portal))
                                 continue;
                         if (drop_path(lun, path, inspection, full, &touched)) {
-                                g_ptr_array_remove_index(lun->paths, k);
+                                remove_path(lun, k);
                                 touched = true;
                         }
                 }
@@ -493,7 +537,7 @@ void dl_luns_remove_paths(DlTarget *target, const DlPortal *portal)
 
                 for (unsigned k = lun->paths->len; k-- > 0;)
                         if (is_on_portal(lun->paths->pdata[k], target->object.id, portal))
-                                g_ptr_array_remove_index(lun->paths, k);
+                                remove_path(lun, k);
                 dl_object_changed(&lun->object, "Paths");
                 dl_lun_remove_if_unneeded(lun);
         }

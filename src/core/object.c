@@ -74,7 +74,8 @@ void dl_object_init(DlObject *object, DlCore *core, DlKind kind, const char *id)
 
 void dl_object_clear(DlObject *object)
 {
-        g_ptr_array_remove(object->core->changed, object);
+        if (object->changed->len > 0)
+                g_ptr_array_remove(object->core->changed, object);
         g_ptr_array_unref(object->changed);
         g_free(object->id);
 }
@@ -111,14 +112,15 @@ void dl_object_changed(DlObject *object, const char *property)
 
 void dl_core_flush(DlCore *core)
 {
-        while (core->changed->len > 0) {
-                DlObject *object = g_ptr_array_steal_index(core->changed, 0);
+        for (unsigned i = 0; i < core->changed->len; i++) {
+                DlObject *object = core->changed->pdata[i];
                 g_autoptr(GPtrArray) names = object->changed;
 
                 object->changed = g_ptr_array_new();
                 g_ptr_array_add(names, NULL);
                 core->observer.changed(object, (const char *const *)names->pdata, core->userdata);
         }
+        g_ptr_array_set_size(core->changed, 0);
 }
 
 void dl_object_publish(DlObject *object)
@@ -135,7 +137,8 @@ void dl_object_unpublish(DlObject *object)
         object->core->observer.removed(object, object->core->userdata);
         object->published = false;
         g_hash_table_remove(object->core->objects[object->kind], object->id);
-        g_ptr_array_remove(object->core->changed, object);
+        if (object->changed->len > 0)
+                g_ptr_array_remove(object->core->changed, object);
         g_ptr_array_set_size(object->changed, 0);
 }
 
@@ -157,6 +160,11 @@ static gint compare_ids(gconstpointer a, gconstpointer b)
         return strcmp(x->id, y->id);
 }
 
+void dl_core_sort(GPtrArray *objects)
+{
+        g_ptr_array_sort(objects, compare_ids);
+}
+
 GPtrArray *dl_core_list(DlCore *core, DlKind kind)
 {
         GPtrArray *list = g_ptr_array_sized_new(g_hash_table_size(core->objects[kind]));
@@ -166,7 +174,7 @@ GPtrArray *dl_core_list(DlCore *core, DlKind kind)
         g_hash_table_iter_init(&iter, core->objects[kind]);
         while (g_hash_table_iter_next(&iter, NULL, &object))
                 g_ptr_array_add(list, object);
-        g_ptr_array_sort(list, compare_ids);
+        dl_core_sort(list);
         return list;
 }
 
@@ -174,6 +182,8 @@ void dl_core_objects_init(DlCore *core)
 {
         for (int kind = 0; kind < _DL_KIND_MAX; kind++)
                 core->objects[kind] = g_hash_table_new(g_str_hash, g_str_equal);
+        core->luns_by_target = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                                     (GDestroyNotify)g_hash_table_unref);
         core->changed = g_ptr_array_new();
 }
 
@@ -181,6 +191,7 @@ void dl_core_objects_clear(DlCore *core)
 {
         for (int kind = 0; kind < _DL_KIND_MAX; kind++)
                 g_clear_pointer(&core->objects[kind], g_hash_table_unref);
+        g_clear_pointer(&core->luns_by_target, g_hash_table_unref);
         g_clear_pointer(&core->changed, g_ptr_array_unref);
         core->flush = sd_event_source_disable_unref(core->flush);
 }

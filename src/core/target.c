@@ -204,17 +204,6 @@ GPtrArray *dl_target_users(DlTarget *target)
         return users;
 }
 
-GPtrArray *dl_target_luns(DlTarget *target)
-{
-        g_autoptr(GPtrArray) all = dl_core_list(target->object.core, DL_KIND_LUN);
-        GPtrArray *luns = g_ptr_array_new();
-
-        for (unsigned i = 0; i < all->len; i++)
-                if (dl_lun_find_path(all->pdata[i], target->object.id, NULL))
-                        g_ptr_array_add(luns, all->pdata[i]);
-        return luns;
-}
-
 /* A digest of who uses it: 0 for nobody. */
 static uint64_t users_mark(DlTarget *target)
 {

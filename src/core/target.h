@@ -57,4 +57,4 @@ bool dl_target_has_credentials(const DlTarget *target);
 GPtrArray *dl_target_users(DlTarget *target); /* DlAttachment, borrowed; free the array */
 
 /* Published LUNs that were last seen here. */
-GPtrArray *dl_target_luns(DlTarget *target); /* DlLun, borrowed; free the array */
+GPtrArray *dl_target_luns(const DlTarget *target); /* DlLun, borrowed; free the array */
