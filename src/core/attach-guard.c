@@ -191,21 +191,37 @@ static void guard_free(DlAttachGuard *guard)
 
 /* ---- the call ------------------------------------------------------------------------------ */
 
+/* What libvirt's error comes from, if a connection was ended; NULL: it says itself. */
+static GError *explain(const DlAttachGuard *guard, const GError *error)
+{
+        double limit = (double)guard->core->settings->freeze_limit_usec / G_USEC_PER_SEC;
+
+        if (guard->n_ended == 0)
+                return NULL;
+        if (dl_error_code(error) == DL_ERROR_LIBVIRT_ERROR)
+                return g_error_new(
+                        DL_ERROR, DL_ERROR_PORTAL_UNREACHABLE,
+                        "Portal %s fell silent while the VM connected to it; it was given "
+                        "%.1f s, so that the VM does not stand still. Check the array and "
+                        "the network, then plug the disk again",
+                        guard->portal, limit);
+        if (dl_error_code(error) == DL_ERROR_TIMED_OUT)
+                return g_error_new(
+                        DL_ERROR, DL_ERROR_TIMED_OUT,
+                        "Portal %s fell silent after the VM had logged in to it, and the "
+                        "VM stands still until it answers again, although its connection "
+                        "is ended every %.1f s. Bring the portal back",
+                        guard->portal, limit);
+        return NULL;
+}
+
 static void on_attached(const GError *error, void *userdata)
 {
         DlAttachGuard *guard = userdata;
         DlVirtDone done = guard->done;
         void *for_done = guard->userdata;
-        g_autoptr(GError) own = NULL;
+        g_autoptr(GError) own = error ? explain(guard, error) : NULL;
 
-        if (error && guard->n_ended > 0 && dl_error_code(error) == DL_ERROR_LIBVIRT_ERROR)
-                own = g_error_new(
-                        DL_ERROR, DL_ERROR_PORTAL_UNREACHABLE,
-                        "Portal %s fell silent while the VM connected to it; it was given "
-                        "%.1f s, so that the VM does not stand still. Check the array and "
-                        "the network, then plug the disk again",
-                        guard->portal,
-                        (double)guard->core->settings->freeze_limit_usec / G_USEC_PER_SEC);
         guard_free(guard);
         done(own ? own : error, for_done);
 }

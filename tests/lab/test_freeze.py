@@ -228,9 +228,13 @@ class Freeze(TestCase):
         gate.mode = mode
         return (gate, *paths)
 
+    def run(self, result=None):
+        self.result = result
+        return super().run(result)
+
     def say(self, what, seconds, more=''):
-        print('%s: the longest gap is %.2f s (%.2f s without)%s' % (
-            what, seconds, self.baseline, more), flush=True)
+        self.result.tell('note', self, '%s: the longest gap is %.2f s (%.2f s without)%s' % (
+            what, seconds, self.baseline, more))
 
     def assert_lived(self, heart, what):
         self.say(what, heart.longest_gap)

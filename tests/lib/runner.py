@@ -165,6 +165,8 @@ class ClassRun:
             if test in self.left:
                 self.left.remove(test)
             self._deadline = time.monotonic() + CLASS_DEADLINE
+        elif event == 'note':
+            print('        ' + text, flush=True)
         elif event == 'passed':
             self.count.passed += 1
             self._say('passed', test)
