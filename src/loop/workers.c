@@ -8,6 +8,8 @@
 
 #include "workers.h"
 
+#include "handover.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -58,13 +60,32 @@ static void run_on_worker(gpointer item, gpointer userdata)
         DlWorkers *workers = userdata;
         uint64_t one = 1;
 
+        dl_take_over(work);
         if (!g_atomic_int_get(&workers->closing) &&
             g_atomic_int_compare_and_exchange(&work->state, WAITING, BEGUN))
                 work->work(work->data);
+        dl_hand_over(work);
         g_async_queue_push(workers->finished, work);
         /* Fails only if the counter is full, and then the loop is already woken. */
         while (write(workers->wakeup_fd, &one, sizeof one) < 0 && errno == EINTR)
                 ;
+        dl_hand_over(workers); /* for dl_workers_free() */
+}
+
+static void give_to_worker(DlWork *work)
+{
+        dl_hand_over(work);
+        g_thread_pool_push(work->workers->pool, work, NULL);
+}
+
+/* NULL: none has finished. */
+static DlWork *take_finished(DlWorkers *workers)
+{
+        DlWork *work = g_async_queue_try_pop(workers->finished);
+
+        if (work)
+                dl_take_over(work);
+        return work;
 }
 
 static void start_next_of_key(DlWorkers *workers, const char *key)
@@ -73,7 +94,7 @@ static void start_next_of_key(DlWorkers *workers, const char *key)
         DlWork *next = g_queue_pop_head(waiting);
 
         if (next)
-                g_thread_pool_push(workers->pool, next, NULL);
+                give_to_worker(next);
         else
                 g_hash_table_remove(workers->busy, key);
 }
@@ -97,7 +118,7 @@ static int on_wakeup(sd_event_source *source, int fd, uint32_t revents, void *us
         (void)revents;
         if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN && errno != EINTR)
                 return -errno;
-        while ((work = g_async_queue_try_pop(workers->finished)))
+        while ((work = take_finished(workers)))
                 finish(work);
         return 0;
 }
@@ -153,7 +174,8 @@ void dl_workers_free(DlWorkers *workers)
         g_atomic_int_set(&workers->closing, 1);
         drop_waiting(workers);
         g_thread_pool_free(workers->pool, FALSE, TRUE);
-        while ((work = g_async_queue_try_pop(workers->finished)))
+        dl_take_over(workers);
+        while ((work = take_finished(workers)))
                 work_free(work);
 
         sd_event_source_disable_unref(workers->wakeup);
@@ -185,7 +207,7 @@ DlWork *dl_workers_submit(DlWorkers *workers, const char *key, DlWorkFunc work, 
         }
         if (key)
                 g_hash_table_insert(workers->busy, g_strdup(key), g_queue_new());
-        g_thread_pool_push(workers->pool, w, NULL);
+        give_to_worker(w);
         return w;
 }
 

@@ -3,16 +3,18 @@
 
 #include "loop/workers.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 typedef struct Lab {
         sd_event *event;
         DlWorkers *workers;
         GThread *loop_thread;
-        GString *log; /* of done() and free_data() */
-        GMutex lock;  /* of what follows */
-        GCond changed;
+        GString *log;         /* of done() and free_data() */
+        pthread_mutex_t lock; /* of what follows; not GLib's, which ThreadSanitizer cannot see */
+        pthread_cond_t changed;
         GString *worked;
         bool open; /* the gate that gated items wait at */
         unsigned inside;
@@ -33,8 +35,8 @@ static void setup(Lab *lab, gconstpointer n_threads)
                 .log = g_string_new(NULL),
                 .worked = g_string_new(NULL),
         };
-        g_mutex_init(&lab->lock);
-        g_cond_init(&lab->changed);
+        pthread_mutex_init(&lab->lock, NULL);
+        pthread_cond_init(&lab->changed, NULL);
         g_assert_cmpint(sd_event_new(&lab->event), >=, 0);
         g_assert_cmpint(dl_workers_new(lab->event, GPOINTER_TO_UINT(n_threads), &lab->workers), ==,
                         0);
@@ -46,14 +48,17 @@ static void teardown(Lab *lab, gconstpointer data)
         sd_event_unref(lab->event);
         g_string_free(lab->log, TRUE);
         g_string_free(lab->worked, TRUE);
-        g_mutex_clear(&lab->lock);
-        g_cond_clear(&lab->changed);
+        pthread_mutex_destroy(&lab->lock);
+        pthread_cond_destroy(&lab->changed);
 }
 
 static void wait_changed(Lab *lab)
 {
-        g_assert_true(g_cond_wait_until(&lab->changed, &lab->lock,
-                                        g_get_monotonic_time() + 20 * G_USEC_PER_SEC));
+        struct timespec deadline;
+
+        clock_gettime(CLOCK_REALTIME, &deadline);
+        deadline.tv_sec += 20;
+        g_assert_cmpint(pthread_cond_timedwait(&lab->changed, &lab->lock, &deadline), ==, 0);
 }
 
 static void work(void *data)
@@ -62,15 +67,15 @@ static void work(void *data)
         Lab *lab = item->lab;
 
         g_assert_true(g_thread_self() != lab->loop_thread);
-        g_mutex_lock(&lab->lock);
+        pthread_mutex_lock(&lab->lock);
         g_string_append_c(lab->worked, item->name);
         lab->inside++;
-        g_cond_broadcast(&lab->changed);
+        pthread_cond_broadcast(&lab->changed);
         while (item->gated && !lab->open)
                 wait_changed(lab);
         while (lab->inside < item->rendezvous)
                 wait_changed(lab);
-        g_mutex_unlock(&lab->lock);
+        pthread_mutex_unlock(&lab->lock);
 }
 
 static void done(void *data)
@@ -115,19 +120,19 @@ static DlWork *submit_gated(Lab *lab, char name, const char *key)
 
 static void open_gate(Lab *lab)
 {
-        g_mutex_lock(&lab->lock);
+        pthread_mutex_lock(&lab->lock);
         lab->open = true;
-        g_cond_broadcast(&lab->changed);
-        g_mutex_unlock(&lab->lock);
+        pthread_cond_broadcast(&lab->changed);
+        pthread_mutex_unlock(&lab->lock);
 }
 
 /* Until that many items began to work. */
 static void wait_inside(Lab *lab, unsigned n)
 {
-        g_mutex_lock(&lab->lock);
+        pthread_mutex_lock(&lab->lock);
         while (lab->inside < n)
                 wait_changed(lab);
-        g_mutex_unlock(&lab->lock);
+        pthread_mutex_unlock(&lab->lock);
 }
 
 static void drain(Lab *lab)
