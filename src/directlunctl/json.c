@@ -185,7 +185,16 @@ int ctl_json_read(sd_bus_message *m, JsonNode **ret)
 
 char *ctl_json_text(JsonNode *node, bool pretty)
 {
-        return json_to_string(node, pretty);
+        g_autofree char *text = json_to_string(node, pretty);
+        GString *escaped = g_string_new(NULL);
+
+        /* json-glib 1.6 forgets one of the control characters, which then stands in a string */
+        for (const char *c = text; *c; c++)
+                if (*c == 0x1f)
+                        g_string_append(escaped, "\\u001f");
+                else
+                        g_string_append_c(escaped, *c);
+        return g_string_free(escaped, false);
 }
 
 /* ---- members ------------------------------------------------------------------------------- */

@@ -69,8 +69,11 @@ static const Kind *kind_by_name(const char *name)
 
 static const Kind *parse_path(const char *path, char **ret_id)
 {
+        const char *last = strrchr(path, '/');
+
         for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++)
-                if (sd_bus_path_decode(path, kinds[i].folder, ret_id) > 0)
+                if (last && strlen(kinds[i].folder) == (size_t)(last - path) &&
+                    sd_bus_path_decode(path, kinds[i].folder, ret_id) > 0)
                         return &kinds[i];
         return NULL;
 }
