@@ -178,7 +178,7 @@ class Heart:
 class Freeze(TestCase):
     settings = {'iSCSI': {'ConnectTimeoutSec': '2', 'LoginTimeoutSec': '2',
                           'CommandTimeoutSec': '2', 'CheckIntervalSec': '600'},
-                'Libvirt': {'ReleaseTimeoutSec': '3', 'AttachTimeoutSec': '20'}}
+                'Libvirt': {'ReleaseTimeoutSec': '3', 'AttachTimeoutSec': '8'}}
 
     @classmethod
     def prepare(cls):
@@ -406,6 +406,20 @@ class Freeze(TestCase):
         self.assertIs(self.get(path, 'Attachment', 'Plugged'), True)
         self.machine.guest.wait_disks(lambda disks: len(disks) == 1)
         self.assert_consistent()
+
+    def test_portal_that_stays_silent_after_the_login(self):
+        """Longer than the service waits for libvirt: said at once, made good when it is over."""
+        gate, path = self.gate('after-login')
+        with self.assertDBusError('TimedOut') as expected:
+            self.method(path, 'Attachment', 'HotPlug')
+        self.assertIn('%d' % gate.port, expected.exception.message)
+        self.assertIn('after the VM had logged in', expected.exception.message)
+        self.assertIs(self.get(path, 'Attachment', 'Plugged'), False)
+        gate.reopen()
+        self.wait_property(path, 'Attachment', 'Plugged', True, 30)
+        self.machine.guest.wait_disks(lambda disks: len(disks) == 1)
+        self.method(path, 'Attachment', 'HotUnplug')
+        self.assert_not_plugged(path)
 
     def test_detach_with_io_in_flight(self):
         """The guest waits for its disk and does not release it; nothing else stands still."""
