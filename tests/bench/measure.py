@@ -12,6 +12,9 @@ import statistics
 import subprocess
 import time
 
+from gi.repository import Gio, GLib
+
+import client
 import lab
 import tgt
 
@@ -252,10 +255,218 @@ def report_ceiling(far, address):
                                                             commands / elapsed * 1e3))
 
 
+# ---- hot plug ------------------------------------------------------------------------------------
+
+MANAGER = lab.BUS_NAME + '.Manager'
+
+
+def plug_phases(attachment):
+    """A HotPlug: milliseconds of all of it, and of the proof."""
+    found = json.loads(tool('client', 'method', attachment, lab.BUS_NAME + '.Attachment',
+                            'HotPlug')[0])
+    ends = [at for _, at in found['phases'][1:]] + [found['ms']]
+    proof = sum(end - at for (phase, at), end in zip(found['phases'], ends) if 'proving' in phase)
+    return {'all': found['ms'], 'proof': proof, 'phases': found['phases']}
+
+
+def bare_plug(vm, what, xml, where):
+    return float(tool('bare-plug', vm.name, what, where, stdin=xml)[0])
+
+
+def measure_hot_plug(quick):
+    world = make_lab(('bus', 'polkit', 'tgt', 'libvirt'))
+    try:
+        target = world.add_target('plug', luns=1)
+        vm = world.define_vm('bench').start()
+        tool('client', 'list', target.address, str(target.port))
+        for iface in ('scsi', 'virtio'):
+            report_hot_plug(quick, world, vm, target.luns[1], iface)
+    finally:
+        world.stop()
+
+
+def report_hot_plug(quick, world, vm, lun, iface):
+    call = world.client.call
+    path, = call(lab.ROOT, 'Manager', 'GetVm', '(s)', vm.name)
+    attachment, = call(path, 'Vm', 'AttachDisk', '(a{sv}a{sv})', {'GUID': lun.guid, 'iface': iface},
+                       {})
+    xml = re.search(r'<disk .*?</disk>', vm.xml('--inactive'), re.S).group()
+    daemon = world.owner_pid()
+    ours, plugged = [], []
+
+    def with_service():
+        ours.append(plug_phases(attachment))
+        call(attachment, 'Attachment', 'HotUnplug', '(a{sv})', {})
+        return ours[-1]['all'] - ours[-1]['proof']
+
+    def with_libvirt(where):
+        os.kill(daemon, signal.SIGSTOP)  # it would look at what happens
+        try:
+            elapsed = bare_plug(vm, 'attach', xml, where)
+            bare_plug(vm, 'detach', xml, where)
+            return elapsed
+        finally:
+            os.kill(daemon, signal.SIGCONT)
+
+    call(attachment, 'Attachment', 'HotUnplug', '(a{sv})', {})
+    values = alternate(ROUNDS[quick], ours=with_service, both=lambda: with_libvirt('both'),
+                       live=lambda: with_libvirt('live'))
+    call(attachment, 'Attachment', 'Detach', '(a{sv})', {})
+    median = medians(values)
+    row('hot plug, %s, live and in the configuration' % iface,
+        'bare `virDomainAttachDeviceFlags()`: ' + milliseconds(median['both']),
+        milliseconds(median['ours']), '%.2f' % (median['ours'] / median['both']), '≤ 1.25')
+    row('', 'the proof before it, not counted above',
+        milliseconds(statistics.median(r['proof'] for r in ours)), '', '')
+    say('%s: service %s, bare %s, bare and live only %s (%s)' % (
+        iface, spread(values['ours']), spread(values['both']), milliseconds(median['live']),
+        spread(values['live'])))
+    say('phases of one: ' + ', '.join('%s at %.1f' % (name or 'end', at)
+                                      for name, at in ours[-1]['phases']))
+
+
+# ---- from nothing --------------------------------------------------------------------------------
+
+def measure_activation(quick):
+    world = make_lab(('bus', 'polkit', 'libvirt'))
+    try:
+        say('libvirt is up')
+        with_libvirt = first_answers(quick, world)
+        world.kill('libvirtd')
+        without = first_answers(quick, world)
+    finally:
+        world.stop()
+    for name, values in (('with libvirt', with_libvirt), ('without libvirt', without)):
+        row('activation to the first answer, ' + name,
+            'a bare process, `directlund --version`: ' + milliseconds(
+                statistics.median(values['bare'])),
+            milliseconds(statistics.median(values['ours'])), '', '')
+
+
+def first_answers(quick, world):
+    def ours():
+        world.stop_daemon()
+        return json.loads(tool('client', 'first')[0])['ms']
+
+    return alternate(ROUNDS[quick], ours=ours,
+                     bare=lambda: timed(world.binary(), '--version')[1])
+
+
+# ---- very many LUNs ------------------------------------------------------------------------------
+
+def resident(pid):
+    """Of a process, in MB: all of its resident memory, and what only it uses."""
+    with open('/proc/%d/smaps_rollup' % pid) as f:
+        found = dict(re.findall(r'^(\w+): +(\d+) kB', f.read(), re.M))
+    return int(found['Rss']) / 1024, (int(found['Private_Clean']) +
+                                      int(found['Private_Dirty'])) / 1024
+
+
+def megabytes(values):
+    return '%.1f MB (%.1f MB private)' % values
+
+
+def add_null_targets(tgtd, n_targets, n_luns):
+    """LUNs without anything behind them, and without a thread each in tgtd."""
+    for t in range(n_targets):
+        tid = tgtd.add_target('%snull-%d' % (lab.IQN_PREFIX, t))
+        for number in range(1, n_luns + 1):
+            tgtd.request('lun', 'new', tid, number, 'path=/dev/null,bstype=null')
+            tgtd.request('lun', 'update', tid, number,
+                         'scsi_id=naa.6001405%09x%08x%08x,scsi_sn=N%d-%d' % (0xbe0c, t, number, t,
+                                                                             number))
+        tgtd.bind(tid)
+
+
+def reply_size(world, interface, method, *arguments):
+    """Bytes of the reply's message."""
+    connection = Gio.DBusConnection.new_for_address_sync(
+        client.SYSTEM_BUS, Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT |
+        Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
+    message = Gio.DBusMessage.new_method_call(lab.BUS_NAME, lab.ROOT, interface, method)
+    if arguments:
+        message.set_body(GLib.Variant(*arguments))
+    reply, _ = connection.send_message_with_reply_sync(message, Gio.DBusSendMessageFlags.NONE,
+                                                       120000, None)
+    size = len(reply.to_blob(Gio.DBusCapabilityFlags.NONE))
+    connection.close_sync(None)
+    return size
+
+
+def measure_scale(quick):
+    n_targets, n_luns = (8, 250) if quick else (40, 250)
+    world = make_lab(('bus', 'polkit', 'tgt'))
+    try:
+        tgtd = world.tgtds['tgt']
+        add_null_targets(tgtd, n_targets, n_luns)
+        tool('client', 'first')
+        pid = world.owner_pid()
+        row('memory of the service, no object', 'polkitd: ' + megabytes(
+            resident(world.owner_pid('org.freedesktop.PolicyKit1'))), megabytes(resident(pid)), '', '')
+        report_scale(quick, world, tgtd, pid, n_targets, n_luns)
+    finally:
+        world.stop()
+
+
+def report_scale(quick, world, tgtd, pid, n_targets, n_luns):
+    what = '{:,} LUNs'.format(n_targets * n_luns)
+    with profiled(pid):
+        bare = tool('bare-inventory', tgtd.address + ':3260', '32')[1]
+        output = tool('client', 'list', tgtd.address, '3260')[0]
+        found = json.loads(output)
+        if found['luns'] != n_targets * n_luns:
+            raise AssertionError('%d LUNs' % found['luns'])
+        row('device list from nothing, %s of %d targets, loopback' % (what, n_targets),
+            'bare libiscsi program: ' + milliseconds(bare), milliseconds(found['total']),
+            '%.2f' % (found['total'] / bare), '')
+        row('memory of the service, ' + what, '', megabytes(resident(pid)), '', '')
+        report_replies(quick, world, what)
+        start = time.monotonic()
+        restart_with_rows(world, what)
+        say('stopping and starting again took %.1f s' % (time.monotonic() - start))
+
+
+def report_replies(quick, world, what):
+    values = alternate(3 if quick else 7,
+                       objects=lambda: json.loads(tool('client', 'objects')[0])['ms'],
+                       devices=lambda: json.loads(tool('client', 'devices')[0])['ms'])
+    for name, method, size in (
+            ('objects', 'GetManagedObjects', reply_size(
+                world, 'org.freedesktop.DBus.ObjectManager', 'GetManagedObjects')),
+            ('devices', 'GetDeviceList', reply_size(world, MANAGER, 'GetDeviceList', '(a{sv})',
+                                                    ({},)))):
+        row('`%s`, %s' % (method, what), '', '%s, %.1f MB' % (
+            milliseconds(statistics.median(values[name])), size / 1e6), '', '')
+
+
+def restart_with_rows(world, what):
+    world.stop_daemon()
+    elapsed = json.loads(tool('client', 'first')[0])['ms']
+    row('activation to the first answer, %s in the store' % what, '', milliseconds(elapsed), '', '')
+
+
+# ---- the store -----------------------------------------------------------------------------------
+
+def measure_store(quick):
+    directory = os.environ['DL_BENCH_STATE']
+    os.makedirs(directory)
+    found = json.loads(tool('store-latency', directory, '20' if quick else '200')[0])
+    journal, disk = (statistics.median(found[name]) for name in ('journal', 'bare'))
+    kind = subprocess.run(['findmnt', '-n', '-o', 'FSTYPE', '-T', directory],
+                          stdout=subprocess.PIPE, text=True).stdout.strip()
+    row('an intent into the journal and out again, on %s' % kind,
+        'two appended records with `fdatasync()`: ' + milliseconds(disk), milliseconds(journal),
+        '%.1f' % (journal / disk), '')
+    say('spread: journal %s, bare %s' % (spread(found['journal']), spread(found['bare'])))
+
+
 def run(name, quick):
-    measurements = {
+    {
         'list-one-target': lambda: measure_list(quick, 1, 255, 25),
         'list-many-targets': lambda: measure_list(quick, 100, 10, 50),
-    }
-    measurements[name]()
+        'hot-plug': lambda: measure_hot_plug(quick),
+        'activation': lambda: measure_activation(quick),
+        'scale': lambda: measure_scale(quick),
+        'store': lambda: measure_store(quick),
+    }[name]()
     return 0
