@@ -8,7 +8,6 @@ plug succeeds, and turns bad for QEMU.
 """
 
 import contextlib
-import os
 import pwd
 import socket
 import sqlite3
@@ -19,7 +18,7 @@ import time
 import client
 import lab
 import portals
-from service import TestCase, object_path
+from service import TestCase
 
 MIB = 1 << 20
 LIMIT = 1.0  # FreezeLimitSec, the default
