@@ -96,7 +96,9 @@ sd_bus_message *ctl_ask(Ctl *ctl, const char *path, const char *interface, const
                             "an argument cannot be sent: %s", g_strerror(-r));
                 return NULL;
         }
-        r = sd_bus_call(ctl->bus, m, ASK_USEC, &e, &reply);
+        r = sd_bus_call(ctl->bus, m,
+                        ctl->timeout_msec ? ctl->timeout_msec * UINT64_C(1000) : ASK_USEC, &e,
+                        &reply);
         if (r >= 0)
                 return reply;
         g_propagate_error(error, ctl_error_from_bus(e.name, e.message));
@@ -367,6 +369,11 @@ static GError *outcome(CtlCall *call)
         return g_error_new(DL_ERROR, DL_ERROR_CANCELLED, "cancelled before anything was done");
 }
 
+void ctl_call_tell_report(CtlCall *call)
+{
+        ctl_job_watch_tell_report(call->watch);
+}
+
 sd_bus_message *ctl_call_run(CtlCall *call, GError **error)
 {
         GError *failure;
@@ -394,7 +401,9 @@ sd_bus_message *ctl_call_run(CtlCall *call, GError **error)
         }
         failure = outcome(call);
         if (failure) {
-                ctl_job_watch_tell_report(call->watch);
+                if (dl_error_code(failure) == DL_ERROR_CANCELLED && ctl_job_watch_path(call->watch))
+                        ctl_note(call->ctl, "What was done is rolled back.");
+                ctl_call_tell_report(call);
                 g_propagate_error(error, failure);
                 return NULL;
         }

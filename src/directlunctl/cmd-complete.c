@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PATIENCE_MSEC 2000 /* of somebody who has pressed the tab key */
+
 /* What a list of words is made of: the kind's property, "id" for the id itself. */
 typedef struct Words {
         const char *list, *kind, *property;
@@ -49,9 +51,11 @@ static void print_disks_of(const CtlObjects *objects, const char *vm, GHashTable
 
 static bool run_complete(Ctl *ctl, char **args, GError **error)
 {
-        g_autoptr(CtlObjects) objects = ctl_objects_load(ctl, NULL);
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(CtlObjects) objects = NULL;
 
+        ctl->timeout_msec = PATIENCE_MSEC;
+        objects = ctl_objects_load(ctl, NULL);
         if (!objects)
                 return true;
         if (strcmp(args[0], "disks-of") == 0 && args[1])

@@ -25,6 +25,8 @@ static bool look_again(Ctl *ctl, char **guids, GError **error)
         if (*guids)
                 ctl_call_entry_strings(call, "guids", (const char *const *)guids);
         reply = ctl_call_run(call, error);
+        if (reply)
+                ctl_call_tell_report(call); /* targets that could not be looked at */
         return reply;
 }
 

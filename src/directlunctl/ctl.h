@@ -68,6 +68,9 @@ void ctl_call_close(CtlCall *call);
  */
 sd_bus_message *ctl_call_run(CtlCall *call, GError **error);
 
+/* After a call that succeeded: what its job reports, which failed portals may be part of. */
+void ctl_call_tell_report(CtlCall *call);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CtlCall, ctl_call_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
 

@@ -20,7 +20,7 @@ MIB = 1 << 20
 CTL = '/usr/bin/directlunctl'
 UNKNOWN_GUID = '36001405ffffffffffffffffffffffff'
 OK, FAILED, USAGE, NOT_FOUND, REFUSED, UNREACHABLE, CHAP, PERMISSION, CANCELLED = range(9)
-SERVICE = 12
+GUEST, LIBVIRT, IDENTITY, SERVICE = range(9, 13)
 
 
 class Result:
@@ -85,8 +85,9 @@ class Terminal:
 
 
 class CtlTestCase(TestCase):
-    settings = {'iSCSI': {'ConnectTimeoutSec': '2', 'LoginTimeoutSec': '2',
-                          'CommandTimeoutSec': '2'}}
+    settings = {'iSCSI': {'ConnectTimeoutSec': '5', 'LoginTimeoutSec': '5',
+                          'CommandTimeoutSec': '5'},
+                'Libvirt': {'ReleaseTimeoutSec': '1'}}
 
     @classmethod
     def setUpClass(cls):
@@ -133,6 +134,14 @@ class MainJob(CtlTestCase):
         for path in self.lab.client.objects('VDisk'):
             self.method(path, 'VDisk', 'Delete')
         self.vm_one.guest.wait_disks(lambda disks: not disks)
+
+    def define_vm(self, name):
+        """A VM that the service has heard of."""
+        vm = self.lab.define_vm(name)
+        self.addCleanup(self.lab.virsh, 'undefine', name)
+        path = object_path('vms', vm.uuid)
+        lab.wait_until(lambda: path in self.lab.client.objects('Vm'), what='the VM being seen')
+        return vm
 
     def connect_one(self):
         self.ctl('discover', '127.0.0.1')
@@ -251,8 +260,7 @@ class MainJob(CtlTestCase):
     def test_exit_statuses(self):
         self.connect_one()
         guid = self.one.luns[1].guid
-        other = self.lab.define_vm('other')
-        self.addCleanup(self.lab.virsh, 'undefine', 'other')
+        other = self.define_vm('other')
         self.ctl('attach', 'runner', guid)
         with contextlib.closing(lab_refused_port()) as closed:
             for status, name, words in (
@@ -286,6 +294,28 @@ class MainJob(CtlTestCase):
                     self.assertIn(name, self.ctl(*words, status=status).err)
         self.assertEqual(other.state(), 'shut off')
 
+    def test_guest_that_does_not_release(self):
+        self.connect_one()
+        guid = self.one.luns[1].guid
+        self.ctl('attach', 'runner', guid)
+        self.lab.virsh('suspend', 'runner')
+        self.addCleanup(self.lab.virsh, 'resume', 'runner')
+        self.assertIn('GuestDidNotRelease', self.ctl('unplug', 'runner', guid, status=GUEST).err)
+
+    def test_cancelled_attach_is_rolled_back(self):
+        with SilentPortal() as portal:
+            lun = 'address=127.0.0.1,port=%d,target=iqn.2026-11.org.example:t,id=%s' % (
+                portal.port, UNKNOWN_GUID)
+            with Terminal('attach', 'runner', '--lun', lun) as terminal:
+                portal.wait_connected()
+                terminal.expect('attach: ')
+                terminal.type('\x03')
+                self.assertEqual(terminal.wait(), CANCELLED, terminal.output)
+                self.assertIn('is rolled back', terminal.output)
+                self.assertIn('(Cancelled)', terminal.output)
+        self.assertEqual(self.json('show', 'runner')['Attachments'], [])
+        self.assertNotIn('iqn.2026-11.org.example:t', self.ctl('targets').out)
+
     def test_timeout(self):
         with SilentPortal() as portal:
             done = self.ctl('discover', '127.0.0.1:%d' % portal.port, '--timeout=0.3',
@@ -294,8 +324,7 @@ class MainJob(CtlTestCase):
 
     def test_run_and_stop(self):
         self.connect_one()
-        vm = self.lab.define_vm('stopped')
-        self.addCleanup(self.lab.virsh, 'undefine', 'stopped')
+        vm = self.define_vm('stopped')
         self.addCleanup(self.detach_all, vm)
         self.addCleanup(self.method, self.vm(vm), 'Vm', 'Stop')
         attached = self.json('attach', 'stopped', self.one.luns[1].guid)
@@ -310,6 +339,30 @@ class MainJob(CtlTestCase):
         stopped = self.json('stop', 'stopped')
         self.assertEqual((stopped['State'], stopped['changed']), ('shutoff', True))
         self.assertIs(self.json('stop', 'stopped')['changed'], False)
+
+    def test_identity(self):
+        """Another LUN under the number of the one that is attached."""
+        target = self.lab.add_target('reused')
+        lun = target.luns[1]
+        self.ctl('discover', '127.0.0.1')
+        self.ctl('connect', target.iqn)
+        self.ctl('attach', 'runner', lun.guid, '--no-plug')
+        target.tgtd.remove_lun(target.tid, 1)
+        target.add_lun(1, 16 * MIB, naa='60014059999999999999999999999999')
+        done = self.ctl('plug', 'runner', lun.guid, status=IDENTITY)
+        self.assertIn('GuidMismatch', done.err)
+
+    def test_refresh_tells_what_failed(self):
+        self.connect_one()
+        self.lab.start_tgtd('second', port=3261)
+        target = self.lab.add_target('lost', tgtd='second')
+        self.ctl('discover', '127.0.0.1:3261')
+        self.ctl('connect', target.iqn)
+        self.lab.tgtds.pop('second').stop()
+        done = self.ctl('list', '--refresh')
+        self.assertIn(target.iqn, done.err)
+        self.assertIn(self.one.luns[1].guid, done.out)
+        self.lab.client.call(object_path('targets', target.iqn), 'Target', 'Forget', '(a{sv})', {})
 
     def test_show_by_every_name(self):
         self.connect_one()
@@ -407,7 +460,7 @@ def lab_refused_port():
 
 
 class AtTheTerminal(CtlTestCase):
-    services = ('bus', 'polkit', 'tgt', 'libvirt')
+    services = ('bus', 'polkit', 'tgt')
     settings = {'iSCSI': {'LoginTimeoutSec': '60', 'ConnectTimeoutSec': '60'}}
 
     @classmethod
@@ -426,6 +479,20 @@ class AtTheTerminal(CtlTestCase):
                 self.assertLess(time.monotonic() - begin, 10)
                 self.assertIn('(Cancelled)', terminal.output)
         self.assertEqual(self.json('jobs')[-1]['State'], 'cancelled')
+
+    def test_cancel_of_another_ones_job(self):
+        with SilentPortal() as portal:
+            process = subprocess.Popen([CTL, 'discover', '127.0.0.1:%d' % portal.port],
+                                       stderr=subprocess.PIPE, text=True)
+            portal.wait_connected()
+            job, = (job for job in self.json('jobs') if job['State'] == 'running')
+            self.assertIs(self.json('cancel', job['id'])['changed'], True)
+            _, err = process.communicate(timeout=20)
+            self.assertEqual(process.returncode, CANCELLED, err)
+        self.assertIn('It had ended', self.ctl('cancel', job['id']).err)
+
+    def test_without_libvirt(self):
+        self.assertIn('LibvirtError', self.ctl('stop', 'runner', status=LIBVIRT).err)
 
     def test_sigterm_cancels_too(self):
         with SilentPortal() as portal:
