@@ -206,8 +206,9 @@ void dl_step_begin(DlOperation *op)
                 refuse_broken_metadata(op);
                 return;
         }
-        work->intent = dl_intent_write(op->job.object.core, work->kind, op->vm->object.id,
-                                       work->vdisk, work->in_config, on_begun, op);
+        work->intent = dl_intent_write(
+                op->job.object.core, work->kind, op->vm->object.id, work->vdisk, work->in_config,
+                !DL_LOOKUP_VDISK(op->job.object.core, work->vdisk), on_begun, op);
 }
 
 static void on_settled(const GError *error, void *userdata)
@@ -293,7 +294,7 @@ void dl_step_remove_metadata(DlOperation *op)
 
 void dl_step_give_secret(DlOperation *op)
 {
-        const DlTarget *target = dl_disk_work(op)->proof ? dl_disk_work(op)->proof->target : NULL;
+        DlTarget *target = dl_disk_work(op)->proof ? dl_disk_work(op)->proof->target : NULL;
 
         if (target && target->secret)
                 wait_for_call(op, dl_disk_give_secret(target, on_called, op));

@@ -48,12 +48,22 @@ char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlPr
         return dl_disk_spec_to_xml(&spec);
 }
 
-DlVirtCall *dl_disk_give_secret(const DlTarget *target, DlVirtDone done, void *userdata)
+DlVirtCall *dl_disk_give_secret(DlTarget *target, DlVirtDone done, void *userdata)
 {
         char uuid[DL_UUID_SIZE];
 
         dl_uuid_for_secret(target->object.id, uuid);
         g_autofree char *usage = g_strconcat("directlun-", uuid, NULL);
+        target->secret_given = true;
         return dl_virt_set_secret(target->object.core->virt, uuid, usage, target->secret, done,
                                   userdata);
+}
+
+DlVirtCall *dl_disk_forget_secret(DlTarget *target, DlVirtDone done, void *userdata)
+{
+        char uuid[DL_UUID_SIZE];
+
+        dl_uuid_for_secret(target->object.id, uuid);
+        target->secret_given = false;
+        return dl_virt_forget_secret(target->object.core->virt, uuid, done, userdata);
 }

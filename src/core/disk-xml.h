@@ -15,4 +15,6 @@ char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlPr
                   bool live);
 
 /* Puts the CHAP secret of the target (it must have one) where the disk element says it is. */
-DlVirtCall *dl_disk_give_secret(const DlTarget *target, DlVirtDone done, void *userdata);
+DlVirtCall *dl_disk_give_secret(DlTarget *target, DlVirtDone done, void *userdata);
+/* Takes it away again; it is no error if it is not there. */
+DlVirtCall *dl_disk_forget_secret(DlTarget *target, DlVirtDone done, void *userdata);

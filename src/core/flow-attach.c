@@ -337,6 +337,16 @@ static bool check_plug(DlOperation *op, GError **error)
         return false;
 }
 
+static void look_for_others(DlOperation *op)
+{
+        const DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, dl_disk_work(op)->meta->guid);
+
+        if (lun && !op->force)
+                dl_foreign_use_look(op, lun);
+        else
+                dl_op_next(op);
+}
+
 static void check(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
@@ -450,11 +460,12 @@ static const DlStep attach_steps[] = {
         {"looking at the VM", dl_step_look},
         {"connecting to the target", adopt_inline, undo_inline},
         {"connecting to the target", connect_inline},
+        {"checking", look_for_others},
         {"checking", check},
         {"proving the LUN", dl_step_prove, dl_undo_prove},
-        {"attaching", ensure_vdisk, undo_vdisk, .firm = true},
         {"attaching", check_again},
-        {"attaching", dl_step_begin, dl_undo_begin},
+        {"attaching", dl_step_begin, dl_undo_begin, .firm = true},
+        {"attaching", ensure_vdisk, undo_vdisk},
         {"attaching", dl_step_give_secret},
         {"attaching", dl_step_write_metadata, dl_step_remove_metadata},
         {"attaching", dl_step_attach_config, dl_undo_attach_config},

@@ -3,6 +3,7 @@
  */
 
 #include "core/connect.h"
+#include "core/disk-xml.h"
 #include "core/operation.h"
 
 #include <string.h>
@@ -234,7 +235,28 @@ static void set_credentials(DlOperation *op)
         dl_persist_secrets(work->target, on_done, op);
 }
 
-static const DlStep credentials_steps[] = {{"writing", set_credentials, NULL, .firm = true}};
+static void on_secret_forgotten(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_report(userdata, "libvirt may still have the secret: %s", error->message);
+        dl_op_next(userdata);
+}
+
+/* First libvirt's copy: after a crash in between there is still somebody who knows of it. */
+static void forget_secret(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        if (work->chap.secret || !work->target->secret_given)
+                dl_op_next(op);
+        else
+                dl_disk_forget_secret(work->target, on_secret_forgotten, op);
+}
+
+static const DlStep credentials_steps[] = {
+        {"writing", forget_secret, NULL, .firm = true},
+        {"writing", set_credentials},
+};
 
 DlJob *dl_flow_set_credentials(DlTarget *target, const DlRequest *request, const DlChap *chap,
                                GError **error)
@@ -293,7 +315,9 @@ static void forget(DlOperation *op)
 
 static const DlStep forget_steps[] = {
         {"forgetting", check_forget},
-        {"forgetting", forget, NULL, .firm = true},
+        {"forgetting", forget_secret, NULL, .firm = true},
+        {"forgetting", check_forget},
+        {"forgetting", forget},
 };
 
 DlJob *dl_flow_forget(DlTarget *target, const DlRequest *request, GError **error)

@@ -2,6 +2,7 @@
 /* Disks of domains that are not ours. Loop thread only. */
 
 #include "core/foreign-use.h"
+#include "core/operation.h"
 #include "util/uuid.h"
 
 #include <stdlib.h>
@@ -88,4 +89,47 @@ bool dl_foreign_use_check(const DlLun *lun, GError **error)
                     "%s is used by %s, in a disk that this service does not manage", lun->object.id,
                     (char *)holders->pdata[0]);
         return false;
+}
+
+/* Targets that show it, and VMs that were seen to use it: one that does not any more is looked at,
+ * too. */
+static char **texts_to_find(const DlLun *lun)
+{
+        g_autoptr(GPtrArray) vms = dl_core_list(lun->object.core, DL_KIND_VM);
+        GPtrArray *texts = g_ptr_array_new();
+
+        for (unsigned i = 0; i < lun->paths->len; i++)
+                g_ptr_array_add(texts, g_strdup(((DlPath *)lun->paths->pdata[i])->iqn));
+        for (unsigned i = 0; i < vms->len; i++) {
+                const DlVm *vm = vms->pdata[i];
+
+                if (domain_uses(vm, vm->live, lun) || domain_uses(vm, vm->inactive, lun))
+                        g_ptr_array_add(texts, g_strdup(vm->object.id));
+        }
+        g_ptr_array_add(texts, NULL);
+        return (char **)g_ptr_array_free(texts, FALSE);
+}
+
+static void on_found(DlVirtDomain *const *domains, size_t n_domains, const GError *error,
+                     void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (error) {
+                dl_op_fail(op, g_error_copy(error));
+                return;
+        }
+        for (size_t i = 0; i < n_domains; i++)
+                dl_vm_merge(op->job.object.core, domains[i]);
+        dl_op_next(op);
+}
+
+void dl_foreign_use_look(DlOperation *op, const DlLun *lun)
+{
+        g_auto(GStrv) texts = texts_to_find(lun);
+
+        dl_op_wait(op,
+                   dl_virt_find_domains(op->job.object.core->virt, (const char *const *)texts,
+                                        on_found, op),
+                   (void (*)(void *))dl_virt_cancel);
 }

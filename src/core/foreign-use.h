@@ -5,10 +5,16 @@
 
 #include "core/core-private.h"
 
+typedef struct DlOperation DlOperation;
+
 /* Adds "vm:NAME" for each such VM. */
 void dl_foreign_use_list(const DlLun *lun, GPtrArray *holders);
 
 /* InUse, naming the VM. */
 bool dl_foreign_use_check(const DlLun *lun, GError **error);
+
+/* Ends the step after a look at whoever may use the LUN: libvirt sends no event when somebody
+ * changes only a persistent domain. */
+void dl_foreign_use_look(DlOperation *op, const DlLun *lun);
 
 bool dl_foreign_use_has_any(const DlVm *vm);

@@ -55,7 +55,7 @@ static void commit(DlCore *core, const char *key, const char *value, DlIntentDon
 }
 
 DlIntent *dl_intent_write(DlCore *core, DlIntentKind kind, const char *vm, const char *vdisk,
-                          bool in_config, DlIntentDone done, void *userdata)
+                          bool in_config, bool new_vdisk, DlIntentDone done, void *userdata)
 {
         DlIntent *intent = g_new0(DlIntent, 1);
         JsonBuilder *b = json_builder_new();
@@ -65,6 +65,7 @@ DlIntent *dl_intent_write(DlCore *core, DlIntentKind kind, const char *vm, const
         dl_json_add_string(b, "vm", vm);
         dl_json_add_string(b, "vdisk", vdisk);
         dl_json_add_bool(b, "in-config", in_config);
+        dl_json_add_bool(b, "new-vdisk", new_vdisk);
         json_builder_end_object(b);
         g_autofree char *value = dl_json_finish(b, false);
 
@@ -74,6 +75,7 @@ DlIntent *dl_intent_write(DlCore *core, DlIntentKind kind, const char *vm, const
                 .vm = g_strdup(vm),
                 .vdisk = g_strdup(vdisk),
                 .in_config = in_config,
+                .new_vdisk = new_vdisk,
                 .owned = true,
         };
         /* One attachment has one intent: an operation runs alone on its VM, and the recovery is
@@ -119,6 +121,7 @@ void dl_intent_load(DlCore *core, const char *key, JsonObject *row)
                         .vm = g_strdup(vm),
                         .vdisk = g_strdup(vdisk),
                         .in_config = dl_json_bool(row, "in-config"),
+                        .new_vdisk = dl_json_bool(row, "new-vdisk"),
                 };
                 g_hash_table_replace(core->intents, intent->key, intent);
                 return;

@@ -25,15 +25,16 @@ struct DlIntent {
         char *vm;
         char *vdisk;
         bool in_config; /* the disk was in the persistent domain before */
+        bool new_vdisk; /* the attach makes the vDisk, too */
         bool owned;     /* by a running operation */
 };
 
 typedef void (*DlIntentDone)(const GError *error, void *userdata);
 
 /* Writes it; it is owned by the caller's operation. in_config: the disk is in the persistent domain
- * now. The callback runs once, always: wait for it. */
+ * now; new_vdisk: the vDisk is not there yet. The callback runs once, always: wait for it. */
 DlIntent *dl_intent_write(DlCore *core, DlIntentKind kind, const char *vm, const char *vdisk,
-                          bool in_config, DlIntentDone done, void *userdata);
+                          bool in_config, bool new_vdisk, DlIntentDone done, void *userdata);
 
 /* Removes it, and frees it. done may be NULL. */
 void dl_intent_remove(DlCore *core, DlIntent *intent, DlIntentDone done, void *userdata);

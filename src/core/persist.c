@@ -409,6 +409,7 @@ static void load_target(DlCore *core, const char *iqn, JsonObject *row)
         target->target_user = g_strdup(dl_json_string(row, "target-user", NULL));
         if (target->user)
                 target->secret = load_secret(target, INITIATOR_KIND);
+        target->secret_given = target->secret != NULL; /* maybe, by a former run */
         if (target->target_user)
                 target->target_secret = load_secret(target, TARGET_KIND);
         dl_object_publish(&target->object);

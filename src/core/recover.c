@@ -8,6 +8,25 @@
 
 #include "core/recover.h"
 #include "core/disk-work.h"
+#include "core/vdisk-create.h"
+
+static void on_calm(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_fail(userdata, g_error_copy(error));
+        else
+                dl_op_next(userdata);
+}
+
+/* The service died, but what it had asked of libvirt goes on: what the domain says now may not be
+ * final. */
+static void wait_for_former_run(DlOperation *op)
+{
+        dl_op_wait(
+                op,
+                dl_virt_wait_for_others(op->job.object.core->virt, op->vm->object.id, on_calm, op),
+                (void (*)(void *))dl_virt_cancel);
+}
 
 static bool disk_is_there(DlOperation *op)
 {
@@ -51,12 +70,34 @@ static void settle_metadata(DlOperation *op)
                 dl_op_next(op);
 }
 
+static void on_vdisk_removed(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_report(userdata, "The vDisk stays: %s", error->message);
+        dl_op_next(userdata);
+}
+
+/* What an attach that is taken back has made goes, unless somebody uses it by now. */
+static void settle_vdisk(DlOperation *op)
+{
+        const DlDiskWork *work = dl_disk_work(op);
+        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->job.object.core, work->vdisk);
+        g_autoptr(GPtrArray) users = vdisk ? dl_vdisk_attachments(vdisk) : NULL;
+
+        if (work->kind == DL_INTENT_ATTACH && work->intent->new_vdisk && users && users->len == 0)
+                dl_vdisk_remove(vdisk, on_vdisk_removed, op);
+        else
+                dl_op_next(op);
+}
+
 static const DlStep recover_steps[] = {
-        {"looking at the VM", dl_step_look, NULL, .firm = true},
+        {"waiting for libvirt", wait_for_former_run, NULL, .firm = true},
+        {"looking at the VM", dl_step_look},
         {"looking at the VM", find_out},
         {"settling", settle_config},
         {"settling", settle_metadata},
         {"looking at the VM", dl_step_look},
+        {"settling", settle_vdisk},
         {"finishing", dl_step_settle},
 };
 

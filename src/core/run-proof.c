@@ -132,22 +132,6 @@ static void on_written(const GError *error, void *userdata)
         write_next(run);
 }
 
-static void on_removed(const GError *error, void *userdata)
-{
-        DlRunProof *run = userdata;
-        Disk *disk = current(run);
-        g_autofree char *xml = NULL;
-
-        run->call = NULL;
-        if (error) {
-                tell(run, error);
-                return;
-        }
-        xml = dl_disk_xml(run->vm->object.core, disk->meta, disk->proof, false);
-        run->call = dl_virt_attach_device(run->vm->object.core->virt, run->vm->object.id, xml,
-                                          DL_VIRT_CONFIG, DL_VIRT_TIMEOUT_USEC, on_written, run);
-}
-
 /* The disk element names another portal, or another number, than the one that was proven. */
 static bool moved(const Disk *disk, const DlVm *vm)
 {
@@ -160,6 +144,16 @@ static bool moved(const Disk *disk, const DlVm *vm)
                            element->host_port != disk->proof->port);
 }
 
+/* In one step: a crash must not leave the VM without the disk. */
+static void update(DlRunProof *run, const Disk *disk)
+{
+        DlCore *core = run->vm->object.core;
+        g_autofree char *xml = dl_disk_xml(core, disk->meta, disk->proof, false);
+
+        run->call = dl_virt_update_device(core->virt, run->vm->object.id, xml, DL_VIRT_CONFIG,
+                                          on_written, run);
+}
+
 static void on_secret_given(const GError *error, void *userdata)
 {
         DlRunProof *run = userdata;
@@ -169,9 +163,7 @@ static void on_secret_given(const GError *error, void *userdata)
         if (error)
                 tell(run, error);
         else if (moved(disk, run->vm))
-                run->call = dl_virt_detach_device(run->vm->object.core->virt, run->vm->object.id,
-                                                  disk->alias, DL_VIRT_CONFIG, DL_VIRT_TIMEOUT_USEC,
-                                                  on_removed, run);
+                update(run, disk);
         else
                 on_written(NULL, run);
 }
@@ -182,7 +174,7 @@ static void write_next(DlRunProof *run)
                 tell(run, NULL);
                 return;
         }
-        const DlTarget *target = current(run)->proof->target;
+        DlTarget *target = current(run)->proof->target;
         if (target->secret)
                 run->call = dl_disk_give_secret(target, on_secret_given, run);
         else

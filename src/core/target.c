@@ -6,6 +6,7 @@
 
 #include "core/connect.h"
 #include "core/core-private.h"
+#include "core/disk-xml.h"
 
 #include <string.h>
 
@@ -281,6 +282,32 @@ static void let_go(DlTarget *target)
         target->next_check_usec = 0;
 }
 
+static bool has_attachment(const DlTarget *target)
+{
+        g_autoptr(GPtrArray) all = dl_core_list(target->object.core, DL_KIND_ATTACHMENT);
+
+        for (unsigned i = 0; i < all->len; i++)
+                if (g_strcmp0(((DlAttachment *)all->pdata[i])->meta->iqn, target->object.id) == 0)
+                        return true;
+        return false;
+}
+
+static void on_secret_forgotten(const GError *error, void *userdata)
+{
+        if (error) /* without libvirt's daemon its secrets are gone, too */
+                dl_debug("A CHAP secret is not taken from libvirt: %s", error->message);
+}
+
+/* libvirt keeps it as long as a VM may have to be started with it, and no longer. */
+static void forget_unused_secret(DlTarget *target)
+{
+        DlCore *core = target->object.core;
+
+        if (target->secret_given && target->n_jobs == 0 && core->vms_known &&
+            (!target->secret || !has_attachment(target)))
+                dl_disk_forget_secret(target, on_secret_forgotten, NULL);
+}
+
 static void schedule(DlCore *core);
 
 void dl_target_update(DlTarget *target)
@@ -314,6 +341,7 @@ void dl_target_update(DlTarget *target)
                 target->users_mark = users;
                 dl_object_changed(&target->object, "Users");
         }
+        forget_unused_secret(target);
         schedule(core);
 }
 

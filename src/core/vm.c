@@ -145,7 +145,11 @@ DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain)
 
         if (is_new)
                 vm = vm_new(core, domain->uuid);
-        if (dl_set_string(&vm->name, domain->name))
+        else if (domain->asked < vm->asked)
+                return vm; /* answers may overtake each other: this one was read before */
+        vm->asked = domain->asked;
+        bool renamed = dl_set_string(&vm->name, domain->name);
+        if (renamed)
                 dl_object_changed(&vm->object, "Name");
         if (domain->state != vm->state) {
                 vm->state = domain->state;
@@ -160,7 +164,7 @@ DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain)
                 dl_object_publish(&vm->object);
 
         dl_attachments_merge(vm);
-        if (had_foreign || dl_foreign_use_has_any(vm))
+        if (renamed || had_foreign || dl_foreign_use_has_any(vm))
                 dl_luns_update(core);
         dl_object_changed(&vm->object, "RequiredTargets");
         dl_targets_update(core);
@@ -265,7 +269,9 @@ static void on_listed(DlVirtDomain *const *domains, size_t n_domains, const GErr
         }
         for (size_t i = 0; i < n_domains; i++)
                 dl_vm_merge(core, domains[i]);
+        core->vms_known = true;
         dl_recover(core);
+        dl_targets_update(core);
         dl_core_is_ready(core);
 }
 

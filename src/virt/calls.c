@@ -129,6 +129,8 @@ static void job_done(void *data)
         DlVirt *virt = job->virt;
 
         g_hash_table_remove(virt->jobs, job);
+        for (unsigned i = 0; i < job->domains->len; i++)
+                ((DlVirtDomain *)job->domains->pdata[i])->asked = job->asked;
         if (job->call)
                 call_end(job->call, job->error, job->domains);
         else if (job->changes_domain && virt->events.domain_changed)
@@ -190,6 +192,7 @@ DlVirtCall *dl_virt_submit(DlVirt *virt, DlVirtJob *job, const char *key, uint64
         call->job = job;
         job->virt = virt;
         job->call = call;
+        job->asked = ++virt->last_asked;
         job->conn = dl_virt_conn_ref(virt->conn);
         g_hash_table_add(virt->jobs, job);
         __atomic_store_n(&job->state, JOB_QUEUED, __ATOMIC_RELEASE);

@@ -9,6 +9,8 @@
 #include "domain-xml.h"
 #include "util/error.h"
 
+#include <string.h>
+
 /* A graceful destroy gives QEMU 15 s (libvirt's own limit) before the plain one begins. */
 #define DESTROY_TIMEOUT_USEC (60 * G_USEC_PER_SEC)
 #define READ_ATTEMPTS        5
@@ -169,8 +171,27 @@ static void run_get_domain(DlVirtJob *job)
                 set_domain_error(job, domain, NEEDS_NOTHING);
 }
 
+static bool mentions(const DlVirtDomain *d, const char *const *texts)
+{
+        for (; *texts; texts++)
+                if ((d->live_xml && strstr(d->live_xml, *texts)) ||
+                    (d->inactive_xml && strstr(d->inactive_xml, *texts)))
+                        return true;
+        return false;
+}
+
+/* Takes it. */
+static void add_if_wanted(DlVirtJob *job, const char *const *texts, DlVirtDomain *d)
+{
+        if (!texts || mentions(d, texts))
+                g_ptr_array_add(job->domains, d);
+        else
+                dl_virt_domain_free(d);
+}
+
 static void run_list_domains(DlVirtJob *job)
 {
+        g_auto(GStrv) texts = job->text ? g_strsplit(job->text, "\n", -1) : NULL;
         virDomainPtr *domains = NULL;
         int n = virConnectListAllDomains(job->conn->ptr, &domains, 0);
 
@@ -182,7 +203,7 @@ static void run_list_domains(DlVirtJob *job)
                 DlVirtDomain *d = job->error ? NULL : read_domain(domains[i]);
 
                 if (d)
-                        g_ptr_array_add(job->domains, d);
+                        add_if_wanted(job, (const char *const *)texts, d);
                 /* One that went away meanwhile is not there. */
                 else if (!job->error && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
                         dl_virt_set_error(&job->error);
@@ -194,6 +215,16 @@ static void run_list_domains(DlVirtJob *job)
 DlVirtCall *dl_virt_list_domains(DlVirt *virt, DlVirtListed done, void *userdata)
 {
         return dl_virt_submit(virt, dl_virt_job_new(run_list_domains, NULL, NULL), NULL,
+                              DL_VIRT_TIMEOUT_USEC,
+                              (DlVirtAnswer){.listed = done, .userdata = userdata});
+}
+
+DlVirtCall *dl_virt_find_domains(DlVirt *virt, const char *const *texts, DlVirtListed done,
+                                 void *userdata)
+{
+        g_autofree char *joined = g_strjoinv("\n", (char **)texts);
+
+        return dl_virt_submit(virt, dl_virt_job_new(run_list_domains, NULL, joined), NULL,
                               DL_VIRT_TIMEOUT_USEC,
                               (DlVirtAnswer){.listed = done, .userdata = userdata});
 }
@@ -304,6 +335,23 @@ DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xm
         return change(virt, job, timeout_usec, done, userdata);
 }
 
+static void run_update_device(DlVirtJob *job)
+{
+        g_autoptr(virDomain) domain = look_up(job);
+
+        if (domain && virDomainUpdateDeviceFlags(domain, job->text, affect_flags(job->affect)) < 0)
+                set_domain_error(job, domain, affect_needs(job->affect));
+}
+
+DlVirtCall *dl_virt_update_device(DlVirt *virt, const char *uuid, const char *xml,
+                                  DlVirtAffect affect, DlVirtDone done, void *userdata)
+{
+        DlVirtJob *job = dl_virt_job_new(run_update_device, uuid, xml);
+
+        job->affect = affect;
+        return change(virt, job, DL_VIRT_TIMEOUT_USEC, done, userdata);
+}
+
 static bool has_disk(virDomainPtr domain, const char *alias, unsigned xml_flags)
 {
         g_autofree char *xml = read_xml(domain, xml_flags);
@@ -381,4 +429,22 @@ DlVirtCall *dl_virt_set_metadata(DlVirt *virt, const char *uuid, const char *xml
 
         job->affect = affect;
         return change(virt, job, DL_VIRT_TIMEOUT_USEC, done, userdata);
+}
+
+/* Changes and this query exclude each other in libvirt, whoever asks. What it answers, and whether
+ * it can, does not matter. */
+static void run_wait_for_others(DlVirtJob *job)
+{
+        g_autoptr(virDomain) domain = look_up(job);
+        virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
+
+        if (domain)
+                (void)virDomainMemoryStats(domain, stats, VIR_DOMAIN_MEMORY_STAT_NR, 0);
+}
+
+DlVirtCall *dl_virt_wait_for_others(DlVirt *virt, const char *uuid, DlVirtDone done, void *userdata)
+{
+        /* As if it were a change: its late end is told, too. */
+        return change(virt, dl_virt_job_new(run_wait_for_others, uuid, NULL), DL_VIRT_TIMEOUT_USEC,
+                      done, userdata);
 }

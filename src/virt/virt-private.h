@@ -91,6 +91,7 @@ struct DlVirt {
         sd_event_source *retry_source;
         uint64_t retry_usec;
 
+        uint64_t last_asked;
         GHashTable *calls; /* set of DlVirtCall: somebody waits for it */
         GHashTable *jobs;  /* set of DlVirtJob: submitted to the workers, borrowed */
 };
@@ -116,7 +117,8 @@ struct DlVirtJob {
         DlVirt *virt;
         DlVirtCall *call; /* NULL: nobody waits any more */
         DlWork *work;
-        int state; /* atomic */
+        uint64_t asked; /* see DlVirtDomain */
+        int state;      /* atomic */
 };
 
 DlVirtJob *dl_virt_job_new(DlVirtWork run, const char *uuid, const char *text);

@@ -40,6 +40,7 @@ typedef struct DlVirtDomain {
         bool persistent;
         char *live_xml;     /* NULL if not active */
         char *inactive_xml; /* NULL if not persistent */
+        uint64_t asked;     /* grows with every call: of two answers, which was asked for later */
 } DlVirtDomain;
 
 typedef struct DlVirtEvents {
@@ -98,6 +99,9 @@ typedef enum DlVirtAffect {
 #define DL_VIRT_TIMEOUT_USEC (30 * G_USEC_PER_SEC) /* for calls that do not wait for a guest */
 
 DlVirtCall *dl_virt_list_domains(DlVirt *virt, DlVirtListed done, void *userdata);
+/* Those whose XML contains any of the texts (NULL-terminated; no line breaks in them). */
+DlVirtCall *dl_virt_find_domains(DlVirt *virt, const char *const *texts, DlVirtListed done,
+                                 void *userdata);
 DlVirtCall *dl_virt_get_domain(DlVirt *virt, const char *uuid, DlVirtGotDomain done,
                                void *userdata);
 
@@ -112,6 +116,9 @@ DlVirtCall *dl_virt_destroy(DlVirt *virt, const char *uuid, DlVirtDone done, voi
 DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xml,
                                   DlVirtAffect affect, uint64_t timeout_usec, DlVirtDone done,
                                   void *userdata);
+/* Replaces the disk that has the same target, in one step. */
+DlVirtCall *dl_virt_update_device(DlVirt *virt, const char *uuid, const char *xml,
+                                  DlVirtAffect affect, DlVirtDone done, void *userdata);
 /* Live: a request, whatever it says; only device_removed is the truth. */
 DlVirtCall *dl_virt_detach_device(DlVirt *virt, const char *uuid, const char *alias,
                                   DlVirtAffect affect, uint64_t timeout_usec, DlVirtDone done,
@@ -120,6 +127,11 @@ DlVirtCall *dl_virt_detach_device(DlVirt *virt, const char *uuid, const char *al
  * domain has if it is not active or not persistent. */
 DlVirtCall *dl_virt_set_metadata(DlVirt *virt, const char *uuid, const char *xml,
                                  DlVirtAffect affect, DlVirtDone done, void *userdata);
+
+/* Ends when no call of others that changes the domain is under way: a former run of the service,
+ * for example, whose last call goes on without it. */
+DlVirtCall *dl_virt_wait_for_others(DlVirt *virt, const char *uuid, DlVirtDone done,
+                                    void *userdata);
 
 /* Defines (or redefines) an ephemeral, private iSCSI secret and sets its value. usage: the
  * <target> of its <usage>. The value is copied into memory that is wiped. */

@@ -313,7 +313,7 @@ void fake_virt_forget(void)
 
 /* ---- effects ------------------------------------------------------------------------------- */
 
-static void attach(Domain *domain, int where, const char *xml)
+static Disk *parse_disk(const Domain *domain, const char *xml)
 {
         g_autofree char *whole = g_strdup_printf("<domain><name>x</name><uuid>%s</uuid><devices>%s"
                                                  "</devices></domain>",
@@ -326,8 +326,24 @@ static void attach(Domain *domain, int where, const char *xml)
         g_assert_cmpuint(parsed->disks->len, ==, 1);
         disk->alias = g_strdup(((DlDomainDisk *)parsed->disks->pdata[0])->alias);
         disk->xml = g_strdup(xml);
+        return disk;
+}
+
+static void attach(Domain *domain, int where, const char *xml)
+{
+        Disk *disk = parse_disk(domain, xml);
+
         g_assert_null(find_disk(domain, where, disk->alias));
         g_ptr_array_add(domain->disks[where], disk);
+}
+
+static void update_config(Domain *domain, const char *xml)
+{
+        Disk *disk = parse_disk(domain, xml);
+
+        g_assert_nonnull(find_disk(domain, CONFIG, disk->alias));
+        fake_domain_drop_disk(domain->uuid, DL_VIRT_CONFIG, disk->alias);
+        g_ptr_array_add(domain->disks[CONFIG], disk);
 }
 
 static void detach_live(Domain *domain, const char *alias)
@@ -367,6 +383,8 @@ static void carry_out(const DlVirtCall *call, Domain *domain)
                 attach(domain, LIVE, call->text);
         else if (strcmp(call->what, "attach config") == 0)
                 attach(domain, CONFIG, call->text);
+        else if (strcmp(call->what, "update config") == 0)
+                update_config(domain, call->text);
         else if (strcmp(call->what, "detach live") == 0)
                 detach_live(domain, call->text);
         else if (strcmp(call->what, "detach config") == 0)
@@ -564,6 +582,15 @@ DlVirtCall *dl_virt_list_domains(DlVirt *v, DlVirtListed done, void *userdata)
         return call;
 }
 
+DlVirtCall *dl_virt_find_domains(DlVirt *v, const char *const *texts, DlVirtListed done,
+                                 void *userdata)
+{
+        DlVirtCall *call = call_new("find", NULL, NULL, userdata);
+
+        call->listed = done;
+        return call;
+}
+
 DlVirtCall *dl_virt_get_domain(DlVirt *v, const char *uuid, DlVirtGotDomain done, void *userdata)
 {
         DlVirtCall *call = call_new("look", uuid, NULL, userdata);
@@ -593,6 +620,18 @@ DlVirtCall *dl_virt_attach_device(DlVirt *v, const char *uuid, const char *xml, 
 {
         return change_new(affect == DL_VIRT_LIVE ? "attach live" : "attach config", uuid, xml, done,
                           userdata);
+}
+
+DlVirtCall *dl_virt_update_device(DlVirt *v, const char *uuid, const char *xml, DlVirtAffect affect,
+                                  DlVirtDone done, void *userdata)
+{
+        g_assert_cmpint(affect, ==, DL_VIRT_CONFIG);
+        return change_new("update config", uuid, xml, done, userdata);
+}
+
+DlVirtCall *dl_virt_wait_for_others(DlVirt *v, const char *uuid, DlVirtDone done, void *userdata)
+{
+        return change_new("wait", uuid, NULL, done, userdata);
 }
 
 DlVirtCall *dl_virt_detach_device(DlVirt *v, const char *uuid, const char *alias,
