@@ -56,8 +56,10 @@ static void wait_for_call(DlOperation *op, DlVirtCall *call)
 
 static void fail_called(DlOperation *op, const GError *error)
 {
-        /* No answer: it may have taken effect, or may do so late. */
-        if (dl_error_code(error) == DL_ERROR_TIMED_OUT || !dl_core_has_libvirt(op->job.object.core))
+        /* No answer: it may have taken effect, or may do so late. And what cannot be undone now
+         * must not be forgotten. */
+        if (op->undoing || dl_error_code(error) == DL_ERROR_TIMED_OUT ||
+            !dl_core_has_libvirt(op->job.object.core))
                 dl_disk_work(op)->leave_to_recovery = true;
         dl_op_fail(op, g_error_copy(error));
 }

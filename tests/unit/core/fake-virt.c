@@ -118,6 +118,33 @@ void fake_domain_set_state(const char *uuid, DlVirtState state)
         domain_of(uuid)->state = state;
 }
 
+static void set_metadata(Domain *domain, int where, const char *xml)
+{
+        g_free(domain->metadata[where]);
+        domain->metadata[where] = g_strdup(xml);
+}
+
+/* What it starts with is what is defined; what it had live is gone when it stops. */
+static void set_running(Domain *domain, bool running)
+{
+        domain->state = running ? DL_VIRT_RUNNING : DL_VIRT_SHUTOFF;
+        g_ptr_array_set_size(domain->disks[LIVE], 0);
+        set_metadata(domain, LIVE, running ? domain->metadata[CONFIG] : NULL);
+        for (unsigned i = 0; running && i < domain->disks[CONFIG]->len; i++) {
+                const Disk *from = domain->disks[CONFIG]->pdata[i];
+                Disk *disk = g_new0(Disk, 1);
+
+                disk->alias = g_strdup(from->alias);
+                disk->xml = g_strdup(from->xml);
+                g_ptr_array_add(domain->disks[LIVE], disk);
+        }
+}
+
+void fake_domain_start_or_stop(const char *uuid)
+{
+        set_running(domain_of(uuid), !dl_virt_state_is_active(domain_of(uuid)->state));
+}
+
 void fake_domain_add_device(const char *uuid, const char *xml)
 {
         g_string_append(domain_of(uuid)->devices, xml);
@@ -126,12 +153,6 @@ void fake_domain_add_device(const char *uuid, const char *xml)
 const char *fake_domain_metadata(const char *uuid)
 {
         return domain_of(uuid)->metadata[domain_of(uuid)->persistent ? CONFIG : LIVE];
-}
-
-static void set_metadata(Domain *domain, int where, const char *xml)
-{
-        g_free(domain->metadata[where]);
-        domain->metadata[where] = g_strdup(xml);
 }
 
 void fake_domain_set_metadata(const char *uuid, const char *xml)
@@ -239,6 +260,11 @@ void fake_virt_fail(const char *what, int code, bool effect)
 void fake_virt_hold(const char *what)
 {
         plan_for(what)->hold = true;
+}
+
+void fake_virt_forget_plans(void)
+{
+        g_clear_pointer(&plans, g_hash_table_unref);
 }
 
 void fake_virt_let_go(const char *what)
@@ -376,9 +402,9 @@ static void tell_answer(const char *uuid)
 static void carry_out(const DlVirtCall *call, Domain *domain)
 {
         if (strcmp(call->what, "start") == 0)
-                domain->state = DL_VIRT_RUNNING;
+                set_running(domain, true);
         else if (strcmp(call->what, "destroy") == 0)
-                domain->state = DL_VIRT_SHUTOFF;
+                set_running(domain, false);
         else if (strcmp(call->what, "attach live") == 0)
                 attach(domain, LIVE, call->text);
         else if (strcmp(call->what, "attach config") == 0)

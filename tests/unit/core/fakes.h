@@ -47,6 +47,7 @@ typedef enum FakeGuest {
 void fake_domain_add(const char *uuid, const char *name, DlVirtState state, bool persistent);
 void fake_domain_remove(const char *uuid);
 void fake_domain_set_state(const char *uuid, DlVirtState state);
+void fake_domain_start_or_stop(const char *uuid); /* as somebody else would */
 /* More XML among the devices of both its domains. */
 void fake_domain_add_device(const char *uuid, const char *xml);
 /* Our element in its metadata: as it is, or as it is to be; both domains. */
@@ -69,6 +70,7 @@ void fake_virt_fail(const char *what, int code, bool effect);
 /* Calls of this name do not end until they are let go. */
 void fake_virt_hold(const char *what);
 void fake_virt_let_go(const char *what);
+void fake_virt_forget_plans(void);
 bool fake_virt_is_held(const char *what); /* such a call waits */
 /* What dl_virt_has_late_call() says. */
 void fake_virt_has_late_call(bool has);

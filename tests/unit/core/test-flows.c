@@ -190,6 +190,31 @@ static void test_attach_fails(CoreFixture *f, gconstpointer data)
         expect_attached(f, VM_A, true);
 }
 
+static void test_undo_fails(CoreFixture *f, gconstpointer data)
+{
+        static const char *const undone[] = {"detach config", "metadata"};
+
+        run_vm(f, VM_A);
+        for (unsigned i = 0; i < G_N_ELEMENTS(undone); i++) {
+                DlDeviceSpec spec = spec_of(GUID);
+                CoreResult result;
+
+                fake_virt_hold("attach live");
+                attach_as(f, VM_A, &spec, &result);
+                CORE_WAIT(f, fake_virt_is_held("attach live"));
+                fake_virt_fail("attach live", DL_ERROR_LIBVIRT_ERROR, false);
+                fake_virt_fail(undone[i], DL_ERROR_LIBVIRT_ERROR, false);
+                fake_virt_let_go("attach live");
+                core_expect(&result, DL_ERROR_LIBVIRT_ERROR);
+                CORE_WAIT(f, g_hash_table_size(f->core->intents) == 0);
+
+                DlRequest request = core_request(f, &result);
+                dl_flow_vdisk_delete(dl_vdisk_of_guid(f->core, GUID), &request, NULL);
+                core_expect(&result, -1);
+                expect_nothing(f, VM_A);
+        }
+}
+
 static void test_attach_cancelled(CoreFixture *f, gconstpointer data)
 {
         DlDeviceSpec spec = spec_of(GUID);
@@ -720,6 +745,7 @@ int main(int argc, char *argv[])
         TEST("attach-config", test_attach_config);
         TEST("attach-live", test_attach_live);
         TEST("attach-fails", test_attach_fails);
+        TEST("undo-fails", test_undo_fails);
         TEST("attach-cancelled", test_attach_cancelled);
         TEST("attach-to-two-at-once", test_attach_to_two_at_once);
         TEST("broken-metadata-stays", test_broken_metadata_stays);
