@@ -38,8 +38,8 @@ static void append_properties(GString *line, JsonObject *properties)
         const char *name;
         JsonNode *value;
 
-        json_object_iter_init(&iter, properties);
-        while (json_object_iter_next(&iter, &name, &value)) {
+        json_object_iter_init_ordered(&iter, properties);
+        while (json_object_iter_next_ordered(&iter, &name, &value)) {
                 bool string = JSON_NODE_HOLDS_VALUE(value) &&
                               json_node_get_value_type(value) == G_TYPE_STRING;
                 g_autofree char *text = string ? json_node_dup_string(value)

@@ -14,6 +14,9 @@
 
 #define JOB_INTERFACE CTL_SERVICE ".Job"
 
+/* What is over at once need not be told. */
+#define UNSEEN_USEC UINT64_C(250000)
+
 struct CtlJobWatch {
         Ctl *ctl;
         char *token;
@@ -22,7 +25,8 @@ struct CtlJobWatch {
         sd_bus_slot *added, *changed;
         char *path;
         JsonObject *job;
-        bool draws; /* somebody looks */
+        sd_event_source *patience; /* until it is drawn */
+        bool draws;                /* somebody looks */
         bool drawn;
 };
 
@@ -70,8 +74,8 @@ static void merge(JsonObject *into, JsonObject *from)
         const char *name;
         JsonNode *value;
 
-        json_object_iter_init(&iter, from);
-        while (json_object_iter_next(&iter, &name, &value))
+        json_object_iter_init_ordered(&iter, from);
+        while (json_object_iter_next_ordered(&iter, &name, &value))
                 json_object_set_member(into, name, json_node_ref(value));
 }
 
@@ -111,6 +115,20 @@ static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         return 0;
 }
 
+static int on_patience(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        CtlJobWatch *watch = userdata;
+
+        watch->draws = true;
+        draw(watch);
+        return 0;
+}
+
+static bool somebody_looks(const Ctl *ctl)
+{
+        return !ctl->quiet && isatty(STDERR_FILENO) && g_strcmp0(g_getenv("TERM"), "dumb") != 0;
+}
+
 CtlJobWatch *ctl_job_watch_new(Ctl *ctl, const char *token, void (*found)(void *userdata),
                                void *userdata, GError **error)
 {
@@ -122,8 +140,6 @@ CtlJobWatch *ctl_job_watch_new(Ctl *ctl, const char *token, void (*found)(void *
         watch->found = found;
         watch->userdata = userdata;
         watch->job = json_object_new();
-        watch->draws = !ctl->quiet && isatty(STDERR_FILENO) &&
-                       g_strcmp0(g_getenv("TERM"), "dumb") != 0;
         r = sd_bus_match_signal_async(ctl->bus, &watch->added, CTL_SERVICE, CTL_ROOT,
                                       "org.freedesktop.DBus.ObjectManager", "InterfacesAdded",
                                       on_added, NULL, watch);
@@ -134,6 +150,9 @@ CtlJobWatch *ctl_job_watch_new(Ctl *ctl, const char *token, void (*found)(void *
                                            "interface='org.freedesktop.DBus.Properties',"
                                            "member='PropertiesChanged',arg0='" JOB_INTERFACE "'",
                                            on_changed, NULL, watch);
+        if (r >= 0 && somebody_looks(ctl))
+                r = sd_event_add_time_relative(ctl->event, &watch->patience, CLOCK_MONOTONIC,
+                                               UNSEEN_USEC, 0, on_patience, watch);
         return ctl_read_ok(r, error) ? g_steal_pointer(&watch) : NULL;
 }
 
@@ -142,6 +161,7 @@ void ctl_job_watch_free(CtlJobWatch *watch)
         if (!watch)
                 return;
         ctl_job_watch_clear_line(watch);
+        sd_event_source_disable_unref(watch->patience);
         sd_bus_slot_unref(watch->added);
         sd_bus_slot_unref(watch->changed);
         json_object_unref(watch->job);

@@ -103,8 +103,8 @@ JsonObject *ctl_object_new(const char *path, JsonObject *interfaces)
         json_object_set_string_member(object, "path", path);
         json_object_set_string_member(object, "kind", kind->name);
         json_object_set_string_member(object, "id", id);
-        json_object_iter_init(&iter, json_node_get_object(properties));
-        while (json_object_iter_next(&iter, &name, &value))
+        json_object_iter_init_ordered(&iter, json_node_get_object(properties));
+        while (json_object_iter_next_ordered(&iter, &name, &value))
                 json_object_set_member(object, name, json_node_ref(value));
         return object;
 }
@@ -129,8 +129,8 @@ static void add_all(CtlObjects *objects, JsonObject *managed)
         const char *path;
         JsonNode *interfaces;
 
-        json_object_iter_init(&iter, managed);
-        while (json_object_iter_next(&iter, &path, &interfaces)) {
+        json_object_iter_init_ordered(&iter, managed);
+        while (json_object_iter_next_ordered(&iter, &path, &interfaces)) {
                 JsonObject *object = JSON_NODE_HOLDS_OBJECT(interfaces)
                                              ? ctl_object_new(path,
                                                               json_node_get_object(interfaces))

@@ -25,7 +25,7 @@ static bool refuse(GError **error, const char *format, ...)
 bool ctl_parse_integer(const char *name, const char *text, int64_t min, int64_t max, int64_t *ret,
                        GError **error)
 {
-        int64_t value;
+        int64_t value = 0;
 
         if (!g_ascii_string_to_signed(text, 10, min, max, &value, NULL))
                 return refuse(error,
@@ -38,7 +38,7 @@ bool ctl_parse_integer(const char *name, const char *text, int64_t min, int64_t 
 
 bool ctl_parse_port(const char *text, uint16_t *ret, GError **error)
 {
-        int64_t value;
+        int64_t value = 0;
 
         if (!ctl_parse_integer("the port", text, 1, UINT16_MAX, &value, error))
                 return false;

@@ -80,8 +80,7 @@ static const CtlColumn lun_columns[] = {
         {"STATUS", .cut = CTL_CUT_NEVER},
         {"SIZE", .cut = CTL_CUT_NEVER, .right = true},
         {"PATHS", .cut = CTL_CUT_NEVER, .right = true},
-        {"VENDOR", .min = 3},
-        {"PRODUCT", .min = 3},
+        {"MODEL", .min = 5},
         {"VDISK", .min = 5, .optional = true},
         {"REASON", .min = 6, .optional = true},
         {},
@@ -98,6 +97,19 @@ static char *paths_text(JsonObject *lun)
         return g_strdup_printf("%u/%u", active, n);
 }
 
+/* Who uses it is what one wants to know; it is most of the reason too. */
+static char *reason_text(JsonObject *lun)
+{
+        JsonArray *holders = ctl_json_array(lun, "Holders");
+        GString *text = g_string_new(NULL);
+
+        for (unsigned i = 0; holders && i < json_array_get_length(holders); i++)
+                g_string_append_printf(text, "%s%s", i ? " " : "", ctl_json_element(holders, i));
+        if (text->len == 0)
+                g_string_append(text, ctl_json_string(lun, "Reason"));
+        return g_string_free(text, false);
+}
+
 static void add_lun(CtlTable *table, const CtlObjects *objects, JsonObject *lun)
 {
         const char *alias = related(objects, lun, "VDisk", "Alias");
@@ -107,10 +119,10 @@ static void add_lun(CtlTable *table, const CtlObjects *objects, JsonObject *lun)
         ctl_table_add(table, ctl_json_string(lun, "Status"));
         ctl_table_take(table, ctl_text_size(ctl_json_uint(lun, "Capacity")));
         ctl_table_take(table, paths_text(lun));
-        ctl_table_add(table, ctl_json_string(lun, "Vendor"));
-        ctl_table_add(table, ctl_json_string(lun, "Product"));
-        ctl_table_add(table, strcmp(alias, guid) == 0 ? "(its GUID)" : alias);
-        ctl_table_add(table, ctl_json_string(lun, "Reason"));
+        ctl_table_take(table, g_strdup_printf("%s %s", ctl_json_string(lun, "Vendor"),
+                                              ctl_json_string(lun, "Product")));
+        ctl_table_add(table, strcmp(alias, guid) == 0 ? "yes" : alias);
+        ctl_table_take(table, reason_text(lun));
 }
 
 static const CtlColumn vdisk_columns[] = {
@@ -297,14 +309,21 @@ static char *path_text(const CtlObjects *objects, const char *path)
 
 static char *value_text(const CtlObjects *objects, JsonNode *node);
 
-static char *array_text(const CtlObjects *objects, JsonArray *array)
+static char *array_text(const CtlObjects *objects, JsonArray *array, const char *separator)
 {
-        g_autoptr(GPtrArray) parts = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GString) text = g_string_new(NULL);
 
-        for (unsigned i = 0; i < json_array_get_length(array); i++)
-                g_ptr_array_add(parts, value_text(objects, json_array_get_element(array, i)));
-        g_ptr_array_add(parts, NULL);
-        return g_strjoinv(", ", (char **)parts->pdata);
+        for (unsigned i = 0; i < json_array_get_length(array); i++) {
+                JsonNode *element = json_array_get_element(array, i);
+                g_autofree char *part = JSON_NODE_HOLDS_ARRAY(element)
+                                                ? array_text(objects, json_node_get_array(element),
+                                                             " ")
+                                                : value_text(objects, element);
+
+                if (*part)
+                        g_string_append_printf(text, "%s%s", text->len ? separator : "", part);
+        }
+        return g_strdup(text->str);
 }
 
 static char *object_text(const CtlObjects *objects, JsonObject *object)
@@ -314,8 +333,8 @@ static char *object_text(const CtlObjects *objects, JsonObject *object)
         const char *name;
         JsonNode *value;
 
-        json_object_iter_init(&iter, object);
-        while (json_object_iter_next(&iter, &name, &value)) {
+        json_object_iter_init_ordered(&iter, object);
+        while (json_object_iter_next_ordered(&iter, &name, &value)) {
                 g_autofree char *text = value_text(objects, value);
 
                 if (*text)
@@ -328,7 +347,7 @@ static char *object_text(const CtlObjects *objects, JsonObject *object)
 static char *value_text(const CtlObjects *objects, JsonNode *node)
 {
         if (JSON_NODE_HOLDS_ARRAY(node))
-                return array_text(objects, json_node_get_array(node));
+                return array_text(objects, json_node_get_array(node), ", ");
         if (JSON_NODE_HOLDS_OBJECT(node))
                 return object_text(objects, json_node_get_object(node));
         if (JSON_NODE_HOLDS_NULL(node))
@@ -357,6 +376,8 @@ static char *property_text(const CtlObjects *objects, const char *name, JsonNode
         bool number = JSON_NODE_HOLDS_VALUE(value) &&
                       json_node_get_value_type(value) == G_TYPE_INT64;
 
+        if (strcmp(name, "path") == 0)
+                return json_node_dup_string(value);
         if (number && is_one_of(name, sizes)) {
                 uint64_t bytes = (uint64_t)json_node_get_int(value);
                 g_autofree char *size = ctl_text_size(bytes);
@@ -382,11 +403,11 @@ static void print_properties(const CtlObjects *objects, JsonObject *object)
         JsonNode *value;
         int width = 0;
 
-        json_object_iter_init(&iter, object);
-        while (json_object_iter_next(&iter, &name, &value))
+        json_object_iter_init_ordered(&iter, object);
+        while (json_object_iter_next_ordered(&iter, &name, &value))
                 width = MAX(width, (int)strlen(name));
-        json_object_iter_init(&iter, object);
-        while (json_object_iter_next(&iter, &name, &value)) {
+        json_object_iter_init_ordered(&iter, object);
+        while (json_object_iter_next_ordered(&iter, &name, &value)) {
                 g_autofree char *text = property_text(objects, name, value);
                 g_autofree char *clean = ctl_text_clean(text);
 

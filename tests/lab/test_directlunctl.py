@@ -224,7 +224,7 @@ class MainJob(CtlTestCase):
         lun = self.one.luns[1]
         self.assertIn(self.one.iqn, self.ctl('discover', '127.0.0.1').out)
         text = self.ctl('connect', self.one.iqn).out
-        self.assertRegex(text, r'GUID +STATUS +SIZE')
+        self.assertRegex(text, r'GUID +STATUS +SIZE +PATHS +MODEL')
         self.assertRegex(text, lun.guid + ' +free +16M +1/1 +LAB +DISK')
         self.assertIn('connected', self.ctl('targets').out)
         self.assertNotIn('TARGET', self.ctl('targets', '--no-legend').out)
