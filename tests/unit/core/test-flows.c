@@ -637,6 +637,30 @@ static void test_plug_before_recovery(CoreFixture *f, gconstpointer data)
         expect_attached(f, VM_A, true);
 }
 
+/* A recovery that fails is tried again after the next look. */
+static void test_recovery_fails(CoreFixture *f, gconstpointer data)
+{
+        static const char *const calls[] = {"detach config", "metadata"};
+
+        run_vm(f, VM_A);
+        for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++) {
+                fake_virt_has_late_call(true);
+                fake_virt_fail("attach live", DL_ERROR_TIMED_OUT, false);
+                attach(f, VM_A, DL_ERROR_TIMED_OUT);
+                core_fixture_settle(f);
+                g_assert_cmpuint(g_hash_table_size(f->core->intents), ==, 1);
+                fake_virt_has_late_call(false);
+                fake_virt_fail(calls[i], DL_ERROR_LIBVIRT_ERROR, false);
+                fake_virt_tell(VM_A);
+                core_fixture_settle(f);
+                CORE_WAIT(f, g_hash_table_size(f->core->operations) == 0);
+                fake_virt_tell(VM_A);
+                CORE_WAIT(f, g_hash_table_size(f->core->intents) == 0);
+                CORE_WAIT(f, !dl_vdisk_of_guid(f->core, GUID));
+                expect_nothing(f, VM_A);
+        }
+}
+
 /* ---- run and stop -------------------------------------------------------------------------- */
 
 static void run(CoreFixture *f, int code)
@@ -657,7 +681,7 @@ static void test_run_and_stop(CoreFixture *f, gconstpointer data)
 
         attach(f, VM_A, -1);
         fake_portal_fails("p1", DL_ERROR_PORTAL_UNREACHABLE);
-        run(f, DL_ERROR_PORTAL_UNREACHABLE);
+        run(f, DL_ERROR_NO_HOST_AVAILABLE);
         g_assert_false(dl_vm_is_active(vm_a(f)));
         fake_portal_shows("p1", luns, G_N_ELEMENTS(luns));
         run(f, -1);
@@ -756,6 +780,7 @@ int main(int argc, char *argv[])
         TEST("intent-of-going-vm", test_intent_of_going_vm);
         TEST("operation-before-recovery", test_operation_before_recovery);
         TEST("plug-before-recovery", test_plug_before_recovery);
+        TEST("recovery-fails", test_recovery_fails);
         TEST("run-and-stop", test_run_and_stop);
         TEST("stop-gracefully", test_stop_gracefully);
         TEST("run-after-move", test_run_after_move);
