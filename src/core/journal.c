@@ -59,9 +59,11 @@ DlIntent *dl_intent_write(DlCore *core, DlIntentKind kind, const char *vm, const
 {
         DlIntent *intent = g_new0(DlIntent, 1);
         JsonBuilder *b = json_builder_new();
+        uint64_t now = dl_wallclock();
 
         json_builder_begin_object(b);
         dl_json_add_string(b, "kind", kinds[kind]);
+        dl_json_add_int(b, "time", (int64_t)now);
         dl_json_add_string(b, "vm", vm);
         dl_json_add_string(b, "vdisk", vdisk);
         dl_json_add_bool(b, "in-config", in_config);
@@ -74,6 +76,7 @@ DlIntent *dl_intent_write(DlCore *core, DlIntentKind kind, const char *vm, const
                 .key = g_strdup_printf("intent/%s/%s", vm, vdisk),
                 .vm = g_strdup(vm),
                 .vdisk = g_strdup(vdisk),
+                .time_usec = now,
                 .in_config = in_config,
                 .new_vdisk = new_vdisk,
                 .owned = true,
@@ -120,6 +123,7 @@ void dl_intent_load(DlCore *core, const char *key, JsonObject *row)
                         .key = g_strdup(key),
                         .vm = g_strdup(vm),
                         .vdisk = g_strdup(vdisk),
+                        .time_usec = (uint64_t)dl_json_int(row, "time", 0, INT64_MAX, 0),
                         .in_config = dl_json_bool(row, "in-config"),
                         .new_vdisk = dl_json_bool(row, "new-vdisk"),
                 };

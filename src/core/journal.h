@@ -24,9 +24,10 @@ struct DlIntent {
         char *key; /* in the store */
         char *vm;
         char *vdisk;
-        bool in_config; /* the disk was in the persistent domain before */
-        bool new_vdisk; /* the attach makes the vDisk, too */
-        bool owned;     /* by a running operation */
+        uint64_t time_usec; /* CLOCK_REALTIME, when it was written */
+        bool in_config;     /* the disk was in the persistent domain before */
+        bool new_vdisk;     /* the attach makes the vDisk, too */
+        bool owned;         /* by a running operation */
 };
 
 typedef void (*DlIntentDone)(const GError *error, void *userdata);

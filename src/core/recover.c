@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Settling what was left half done. The disk element in the domain decides: an attach or a plug
- * whose disk is there is completed, else taken back; an unplug or a detach whose disk is gone is
- * completed, else it has not happened. So the state is either as before or as intended, and running
- * this twice changes nothing. Loop thread only.
+ * whose disk is there is completed, else taken back; an unplug or a detach is tried once more if it
+ * is not long ago, and when the disk is gone it is completed, else it has not happened. So the
+ * state is either as before or as intended, and running this twice changes nothing. Loop thread
+ * only.
  */
 
 #include "core/recover.h"
 #include "core/disk-work.h"
 #include "core/vdisk-create.h"
+
+/* An unplug that began so long ago is not what anybody still waits for. */
+#define RECENT_USEC (60 * G_USEC_PER_SEC)
+/* What a guest may take that was asked by a former run. */
+#define GRACE_USEC (5 * G_USEC_PER_SEC)
 
 static void on_calm(const GError *error, void *userdata)
 {
@@ -26,6 +32,68 @@ static void wait_for_former_run(DlOperation *op)
                 op,
                 dl_virt_wait_for_others(op->job.object.core->virt, op->vm->object.id, on_calm, op),
                 (void (*)(void *))dl_virt_cancel);
+}
+
+static void stop_asking(void *p)
+{
+        DlOperation *op = p;
+        DlDiskWork *work = dl_disk_work(op);
+
+        dl_vm_wait_for_release(op->vm, NULL, NULL, NULL);
+        dl_virt_cancel(work->request);
+        work->request = NULL;
+        work->timer = sd_event_source_disable_unref(work->timer);
+}
+
+static void on_asked(const GError *error, void *userdata)
+{
+        dl_disk_work(userdata)->request = NULL;
+        if (error) /* QEMU says so when the former run's request is still under way */
+                dl_op_report(userdata, "%s", error->message);
+}
+
+static void on_released(bool released, void *userdata)
+{
+        stop_asking(userdata);
+        dl_op_next(userdata);
+}
+
+static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        on_released(false, userdata);
+        return 0;
+}
+
+static bool is_recent(const DlIntent *intent)
+{
+        uint64_t now = dl_wallclock();
+
+        return intent->time_usec <= now && now - intent->time_usec < RECENT_USEC;
+}
+
+/*
+ * The guest may have been asked to release the disk, and may do so any time: then the rest would be
+ * undone. Nobody can tell, so it is asked (again). Not if that is long ago: then the disk stays.
+ */
+static void ask_guest_again(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        const DlSettings *settings = op->job.object.core->settings;
+        bool removing = work->kind == DL_INTENT_UNPLUG || work->kind == DL_INTENT_DETACH;
+
+        if (!removing || !is_recent(work->intent) ||
+            !dl_vm_find_disk(op->vm->live, work->disk_alias) ||
+            sd_event_add_time_relative(op->job.object.core->event, &work->timer, CLOCK_MONOTONIC,
+                                       MIN(GRACE_USEC, settings->release_timeout_usec), 0,
+                                       on_grace_over, op) < 0) {
+                dl_op_next(op);
+                return;
+        }
+        dl_vm_wait_for_release(op->vm, work->disk_alias, on_released, op);
+        work->request = dl_virt_detach_device(op->job.object.core->virt, op->vm->object.id,
+                                              work->disk_alias, DL_VIRT_LIVE, DL_VIRT_TIMEOUT_USEC,
+                                              on_asked, op);
+        dl_op_wait(op, op, stop_asking);
 }
 
 static bool disk_is_there(DlOperation *op)
@@ -92,6 +160,8 @@ static void settle_vdisk(DlOperation *op)
 
 static const DlStep recover_steps[] = {
         {"waiting for libvirt", wait_for_former_run, NULL, .firm = true},
+        {"looking at the VM", dl_step_look},
+        {"waiting for the guest", ask_guest_again},
         {"looking at the VM", dl_step_look},
         {"looking at the VM", find_out},
         {"settling", settle_config},
