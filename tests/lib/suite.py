@@ -181,6 +181,9 @@ class Suite:
         self._python(TOP + '/tests/bus')
 
     def _lab(self):
+        release = None if self.pattern else self.build('release')
+        if release:  # a few tests are about what users run
+            os.environ['DL_RELEASE'] = release
         self._python(TOP + '/tests/lab')
 
     def _hosts(self):
