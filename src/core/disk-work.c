@@ -279,9 +279,33 @@ static void write_metadata(DlOperation *op, DlDomainAttachment *own)
                                                on_called, op));
 }
 
+static bool has_metadata(const DlDomain *domain, const DlDomainAttachment *own)
+{
+        g_autofree char *wanted = dl_metadata_to_xml((DlDomainAttachment *[]){(void *)own}, 1);
+
+        for (unsigned i = 0; domain && i < domain->attachments->len; i++) {
+                DlDomainAttachment *meta = domain->attachments->pdata[i];
+                g_autofree char *xml = strcmp(meta->id, own->id) == 0 ? dl_metadata_to_xml(&meta, 1)
+                                                                      : NULL;
+
+                if (g_strcmp0(xml, wanted) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* A disk that is plugged in again is there already, and writing costs as much as plugging. */
 void dl_step_write_metadata(DlOperation *op)
 {
-        write_metadata(op, dl_disk_work(op)->meta);
+        const DlVm *vm = op->vm;
+        DlDomainAttachment *own = dl_disk_work(op)->meta;
+        DlVirtAffect wanted = affected(vm);
+
+        if ((!(wanted & DL_VIRT_LIVE) || has_metadata(vm->live, own)) &&
+            (!(wanted & DL_VIRT_CONFIG) || has_metadata(vm->inactive, own)))
+                dl_op_next(op);
+        else
+                write_metadata(op, own);
 }
 
 void dl_step_remove_metadata(DlOperation *op)
