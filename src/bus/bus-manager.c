@@ -275,26 +275,43 @@ static int method_create_vdisk(sd_bus_message *m, void *userdata, sd_bus_error *
         return dl_bus_call_begin(m, NULL, &method);
 }
 
-/* ---- what is answered at once -------------------------------------------------------------- */
+/* ---- GetVm --------------------------------------------------------------------------------- */
+
+typedef struct GetVmArgs {
+        const char *name;
+} GetVmArgs;
+
+static bool parse_get_vm(DlBusCall *call, void *args, GError **error)
+{
+        GetVmArgs *a = args;
+        int r = sd_bus_message_read(call->message, "s", &a->name);
+
+        return dl_bus_read_ok(r, "name_or_uuid", error) &&
+               dl_bus_check_text("name_or_uuid", a->name, 1, DL_BUS_NAME_MAX, error);
+}
+
+static DlJob *start_get_vm(DlBusCall *call, void *args, void *object, const DlRequest *request,
+                           GError **error)
+{
+        const GetVmArgs *a = args;
+
+        return dl_flow_find_vm(call->bus->core, request, a->name, error);
+}
 
 static int method_get_vm(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
-        const DlBusFolder *root = userdata;
-        g_autoptr(GError) error = NULL;
-        g_autofree char *path = NULL;
-        const char *name;
-        DlVm *vm = NULL;
-        int r;
+        static const DlBusMethod method = {
+                .verb = "get-vm",
+                .args_size = sizeof(GetVmArgs),
+                .parse = parse_get_vm,
+                .start = start_get_vm,
+                .reply = dl_bus_reply_object,
+        };
 
-        r = sd_bus_message_read(m, "s", &name);
-        if (dl_bus_read_ok(r, "name_or_uuid", &error) &&
-            dl_bus_check_text("name_or_uuid", name, 1, DL_BUS_NAME_MAX, &error))
-                vm = dl_core_find_vm(root->bus->core, name, &error);
-        if (!vm)
-                return dl_bus_reply_error(m, error);
-        path = dl_bus_path(DL_KIND_VM, vm->object.id);
-        return sd_bus_reply_method_return(m, "o", path);
+        return dl_bus_call_begin(m, NULL, &method);
 }
+
+/* ---- what is answered at once -------------------------------------------------------------- */
 
 static int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {

@@ -139,6 +139,8 @@ void dl_lun_update(DlLun *lun);
 void dl_luns_update(DlCore *core);
 /* Whether it may be plugged now: GuidNotUnique, PathsInconsistent, LunNotVisible … */
 bool dl_lun_check_usable(const DlLun *lun, GError **error);
+/* The id is a place, not a GUID: of a LUN that could not tell its own. */
+bool dl_lun_is_nameless(const char *id);
 /* A usable path on this portal, or (portal NULL) on any portal of the target. */
 DlPath *dl_lun_find_path(const DlLun *lun, const char *iqn, const DlPortal *portal);
 

@@ -18,6 +18,9 @@
 
 #define RESOLVER_THREADS 4
 
+/* How long libvirt is waited for at the end. */
+#define LEAVE_USEC (2 * G_USEC_PER_SEC)
+
 const char *dl_core_engine(DlCore *core)
 {
         return dl_store_engine(core->store);
@@ -201,6 +204,17 @@ static void free_all(DlCore *core, DlKind kind, GDestroyNotify free_one)
                 free_one(list->pdata[i]);
 }
 
+/* A call that hangs (a VM that stands still, a libvirtd that is stopped) must not keep the service
+ * from ending. */
+static void leave_libvirt(DlCore *core)
+{
+        if (!core->virt_workers || dl_workers_drain(core->virt_workers, LEAVE_USEC))
+                dl_workers_free(core->virt_workers);
+        else
+                dl_notice("libvirt has not answered; leaving all the same");
+        (void)dl_virt_drain(LEAVE_USEC);
+}
+
 void dl_core_free(DlCore *core)
 {
         if (!core)
@@ -225,8 +239,7 @@ void dl_core_free(DlCore *core)
         dl_store_free(core->store);
         dl_workers_free(core->store_worker);
         dl_workers_free(core->resolver_workers);
-        dl_workers_free(core->virt_workers);
-        (void)dl_virt_drain(G_USEC_PER_SEC);
+        leave_libvirt(core);
         g_hash_table_unref(core->operations);
         drop_calls(core);
         g_hash_table_unref(core->intents);

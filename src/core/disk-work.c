@@ -249,6 +249,14 @@ void dl_undo_begin(DlOperation *op)
         dl_op_next(op);
 }
 
+void dl_undo_look(DlOperation *op)
+{
+        if (is_left_to_recovery(op)) /* which looks for itself, once this operation has ended */
+                dl_op_next(op);
+        else
+                dl_step_look(op);
+}
+
 /* ---- metadata ------------------------------------------------------------------------------ */
 
 static DlVirtAffect affected(const DlVm *vm)
@@ -375,8 +383,12 @@ void dl_undo_attach_config(DlOperation *op)
 
 static void on_plugged(const GError *error, void *userdata)
 {
+        DlAttachment *a = dl_disk_work_attachment(userdata);
+
         if (!error) /* there is no way back but the guest's */
                 dl_disk_work(userdata)->leave_to_recovery = true;
+        if (!error && a && dl_last_error_set(&a->last_error, NULL))
+                dl_object_changed(&a->object, "LastError");
         on_called(error, userdata);
 }
 

@@ -51,6 +51,8 @@ void dl_undo_prove(DlOperation *op);
 void dl_step_begin(DlOperation *op);
 void dl_undo_begin(DlOperation *op);
 void dl_step_settle(DlOperation *op);
+/* So that what was undone is seen before the failure is told. Stands before dl_step_begin. */
+void dl_undo_look(DlOperation *op);
 /* CHAP for QEMU, if the target wants it. */
 void dl_step_give_secret(DlOperation *op);
 /* The metadata element, with this attachment as it is to be, or without it. */

@@ -464,6 +464,7 @@ static const DlStep attach_steps[] = {
         {"checking", check},
         {"proving the LUN", dl_step_prove, dl_undo_prove},
         {"attaching", check_again},
+        {"attaching", dl_op_next, dl_undo_look},
         {"attaching", dl_step_begin, dl_undo_begin, .firm = true},
         {"attaching", ensure_vdisk, undo_vdisk},
         {"attaching", dl_step_give_secret},

@@ -24,6 +24,7 @@ static const DlStep plug_steps[] = {
         {"looking at the VM", dl_step_find},
         {"looking at the VM", check_plug},
         {"proving the LUN", dl_step_prove, dl_undo_prove},
+        {"plugging", dl_op_next, dl_undo_look},
         {"plugging", dl_step_begin, dl_undo_begin, .firm = true},
         {"plugging", dl_step_give_secret},
         {"plugging", dl_step_write_metadata},

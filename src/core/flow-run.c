@@ -65,11 +65,25 @@ static void stop_proof(void *p)
         work->proof = NULL;
 }
 
+/* With several hosts the next would be tried now; the error is the same however many there are. */
+static void on_proven(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (error)
+                dl_op_failf(op, DL_ERROR_NO_HOST_AVAILABLE,
+                            "No host can run VM %s; host %s: %s: %s", op->vm->name,
+                            dl_core_local_host(core_of(op))->object.id,
+                            dl_error_name((int)dl_error_code(error)), error->message);
+        else
+                dl_op_next(op);
+}
+
 static void prove(DlOperation *op)
 {
         RunWork *work = op->data;
 
-        work->proof = dl_run_proof_start(op->vm, on_done, op);
+        work->proof = dl_run_proof_start(op->vm, on_proven, op);
         dl_op_wait(op, op, stop_proof);
 }
 

@@ -77,7 +77,7 @@ static void create(DlOperation *op)
 
         if (vdisk)
                 on_created(vdisk, false, NULL, op);
-        else if (!DL_LOOKUP_LUN(core, work->guid))
+        else if (!DL_LOOKUP_LUN(core, work->guid) || dl_lun_is_nameless(work->guid))
                 dl_op_failf(
                         op, DL_ERROR_LUN_NOT_FOUND,
                         "No LUN with GUID %s is known; discover its target and connect to it first",

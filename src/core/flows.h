@@ -77,6 +77,12 @@ DlJob *dl_flow_forget(DlTarget *target, const DlRequest *request, GError **error
 DlJob *dl_flow_device_list(DlCore *core, const DlRequest *request, const char *const *guids,
                            const char *storage_type, bool refresh, GError **error);
 
+/* result_objects: the VM of this UUID or name. One that is not known is looked for in libvirt,
+ * since an event of libvirt may be on its way. VmNotFound, LibvirtError. No client sees it as a
+ * job. Action: none. */
+DlJob *dl_flow_find_vm(DlCore *core, const DlRequest *request, const char *name_or_uuid,
+                       GError **error);
+
 /* Action: connect. result_objects: the LUN. */
 DlJob *dl_flow_lun_refresh(DlLun *lun, const DlRequest *request, GError **error);
 

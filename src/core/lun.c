@@ -424,6 +424,12 @@ static const DlIscsiLun *find_answer(const DlIscsiInspection *inspection, uint64
                                                  sizeof *inspection->luns, compare_numbers);
 }
 
+/* No GUID has a slash: scsi_id replaces what may not be in a file name. */
+bool dl_lun_is_nameless(const char *id)
+{
+        return strchr(id, '/') != NULL;
+}
+
 /* The id of a LUN: its GUID, or, for one that could not tell it, where it is, so that people see it
  * and why it is unusable. */
 static char *lun_id(const DlTarget *target, const DlIscsiLun *lun)

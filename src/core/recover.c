@@ -113,14 +113,18 @@ static void find_out(DlOperation *op)
         dl_op_next(op);
 }
 
+static bool is_removal(const DlDiskWork *work)
+{
+        return work->kind == DL_INTENT_UNPLUG || work->kind == DL_INTENT_DETACH;
+}
+
 static void settle_config(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
         bool there = disk_is_there(op);
-        bool adding = work->kind == DL_INTENT_ATTACH || work->kind == DL_INTENT_PLUG;
 
         /* Added: the persistent domain got it before the running one. */
-        if (there || (adding && work->in_config))
+        if (there || (!is_removal(work) && work->in_config))
                 dl_op_next(op);
         else
                 dl_step_detach_config(op);
@@ -158,8 +162,19 @@ static void settle_vdisk(DlOperation *op)
                 dl_op_next(op);
 }
 
+/* A guest that refuses has decided it: nothing has happened. After any other failure the intent
+ * stays, for another try. */
+static void give_up(DlOperation *op)
+{
+        if (dl_error_code(op->failure) == DL_ERROR_GUEST_DID_NOT_RELEASE &&
+            !dl_disk_work(op)->leave_to_recovery)
+                dl_step_settle(op);
+        else
+                dl_op_next(op);
+}
+
 static const DlStep recover_steps[] = {
-        {"waiting for libvirt", wait_for_former_run, NULL, .firm = true},
+        {"waiting for libvirt", wait_for_former_run, give_up, .firm = true},
         {"looking at the VM", dl_step_look},
         {"waiting for the guest", ask_guest_again},
         {"looking at the VM", dl_step_look},

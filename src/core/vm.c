@@ -256,6 +256,8 @@ static void on_listed(DlVirtDomain *const *domains, size_t n_domains, const GErr
 
         if (error) {
                 dl_warning("The VMs could not be listed: %s", error->message);
+                if (dl_error_code(error) == DL_ERROR_TIMED_OUT && dl_virt_is_connected(core->virt))
+                        dl_virt_list_domains(core->virt, on_listed, core);
                 dl_core_is_ready(core);
                 return;
         }
@@ -265,7 +267,7 @@ static void on_listed(DlVirtDomain *const *domains, size_t n_domains, const GErr
                 DlVm *vm = before->pdata[i];
 
                 if (!g_hash_table_contains(found, vm->object.id))
-                        dl_vm_gone(vm);
+                        dl_vm_look(vm); /* gone, or newer than the list */
         }
         for (size_t i = 0; i < n_domains; i++)
                 dl_vm_merge(core, domains[i]);

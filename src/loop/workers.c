@@ -11,6 +11,7 @@
 #include "handover.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -163,6 +164,28 @@ static void drop_waiting(DlWorkers *workers)
                 while ((work = g_queue_pop_head(waiting)))
                         work_free(work);
         }
+}
+
+bool dl_workers_drain(DlWorkers *workers, uint64_t timeout_usec)
+{
+        gint64 deadline = g_get_monotonic_time() + (gint64)timeout_usec;
+
+        g_atomic_int_set(&workers->closing, 1);
+        drop_waiting(workers);
+        while (workers->pending > 0) {
+                struct pollfd p = {.fd = workers->wakeup_fd, .events = POLLIN};
+                gint64 left = deadline - g_get_monotonic_time();
+                uint64_t count;
+                DlWork *work;
+
+                if (left <= 0)
+                        return false;
+                if (poll(&p, 1, (int)MIN(left / 1000 + 1, G_MAXINT)) > 0)
+                        (void)!read(workers->wakeup_fd, &count, sizeof count);
+                while ((work = take_finished(workers)))
+                        work_free(work);
+        }
+        return true;
 }
 
 void dl_workers_free(DlWorkers *workers)

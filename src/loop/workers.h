@@ -13,6 +13,8 @@
  */
 
 #include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <systemd/sd-event.h>
 
 typedef struct DlWorkers DlWorkers;
@@ -23,6 +25,13 @@ typedef void (*DlDoneFunc)(void *data); /* on the loop thread */
 
 /* Negative errno. n_threads: 1 to 64; threads are started when first needed. */
 int dl_workers_new(sd_event *event, unsigned n_threads, DlWorkers **ret);
+
+/*
+ * Drops what has not begun and waits for what runs, at most so long. false: something still runs,
+ * in a library that cannot be interrupted; then dl_workers_free() would wait for it, so a process
+ * that ends leaves the pool to the kernel instead. Nothing may be submitted afterwards.
+ */
+bool dl_workers_drain(DlWorkers *workers, uint64_t timeout_usec);
 
 /* Waits for what runs to end; what has not begun is dropped (its data freed, done() not called). */
 void dl_workers_free(DlWorkers *workers);

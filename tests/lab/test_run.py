@@ -94,9 +94,10 @@ class RunStop(TestCase):
         self.attach_both()
         self.attach(self.machine, {'GUID': target.luns[1].guid})
         target.tgtd.remove_target(target.tid)
-        with self.assertDBusError('TargetNotFound') as expected:
+        with self.assertDBusError('NoHostAvailable') as expected:
             self.run_vm()
-        self.assertIn(target.iqn, expected.exception.message)
+        for part in (socket.gethostname(), 'TargetNotFound', target.iqn):
+            self.assertIn(part, expected.exception.message)
         self.assertEqual(self.machine.state(), 'shut off')
         self.assertEqual(self.states(), ['disconnected'] * 2)
 

@@ -269,6 +269,19 @@ static void test_free_pending(Lab *lab, gconstpointer data)
         g_assert_cmpstr(lab->log->str, ==, "...");
 }
 
+static void test_drain(Lab *lab, gconstpointer data)
+{
+        submit_gated(lab, 'a', "key");
+        submit_gated(lab, 'b', "key");
+        wait_inside(lab, 1);
+        g_assert_false(dl_workers_drain(lab->workers, 1000)); /* 'a' runs */
+        g_assert_cmpstr(lab->log->str, ==, ".");              /* 'b' never will */
+        open_gate(lab);
+        g_assert_true(dl_workers_drain(lab->workers, 20 * G_USEC_PER_SEC));
+        g_assert_cmpstr(lab->log->str, ==, "..");
+        g_assert_cmpuint(dl_workers_pending(lab->workers), ==, 0);
+}
+
 static void test_free_finished(Lab *lab, gconstpointer data)
 {
         submit(item_new(lab, 'a'), "a");
@@ -322,6 +335,7 @@ int main(int argc, char *argv[])
         ADD("cancel-not-begun", 1, test_cancel_not_begun);
         ADD("cancel-from-done", 2, test_cancel_from_done);
         ADD("free-pending", 2, test_free_pending);
+        ADD("drain", 2, test_drain);
         ADD("free-finished", 2, test_free_finished);
         ADD("submit-from-done", 2, test_submit_from_done);
         ADD("many", 4, test_many);

@@ -95,9 +95,11 @@ static int run_writer(const char *path, const char *count)
         return 0;
 }
 
+static const char *self; /* this program; /proc/self/exe would be valgrind's */
+
 static pid_t start_self(const char *role, const char *path, const char *count, FILE **ret_output)
 {
-        const char *argv[] = {"test-sqlite", role, path, count, NULL};
+        const char *argv[] = {self, role, path, count, NULL};
         int pipe_fds[2];
         pid_t pid;
 
@@ -106,7 +108,7 @@ static pid_t start_self(const char *role, const char *path, const char *count, F
         g_assert_cmpint(pid, >=, 0);
         if (pid == 0) {
                 dup2(pipe_fds[1], STDOUT_FILENO);
-                execv("/proc/self/exe", (char **)argv);
+                execv(self, (char **)argv);
                 _exit(126);
         }
         close(pipe_fds[1]);
@@ -446,6 +448,7 @@ static int run_helper(char *argv[])
 
 int main(int argc, char *argv[])
 {
+        self = argv[0];
         if (argc == 4)
                 return run_helper(argv);
         g_test_init(&argc, &argv, NULL);
