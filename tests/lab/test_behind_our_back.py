@@ -338,14 +338,23 @@ class Storage(Behind):
         self.assertIs(self.get(path, 'Attachment', 'Plugged'), False)
 
     def test_unmapped_while_in_use(self):
+        """The guest's next request fails, and the VM is paused rather than told."""
         path = self.attach(self.running, {'GUID': self.disk.guid})
+        name, = self.running.guest.wait_disks(lambda disks: len(disks) == 1)
         self.other.tgtd.remove_lun(self.other.tid, 1)
         lab.wait_until(lambda: [p for p in self.get(self.disk_path, 'Lun', 'Paths')
                                 if p['state'] != 'active'] or
                        not self.get(self.disk_path, 'Lun', 'Paths'), 5, 'its absence being seen')
         self.assertIs(self.get(path, 'Attachment', 'Plugged'), True)
+        self.running.guest.check('(sleep 1; echo 3 >/proc/sys/vm/drop_caches; '
+                                 'dd if=/dev/%s of=/dev/null count=1 skip=9000) >/dev/null 2>&1 &'
+                                 % name)
+        self.wait_property(self.vm(self.running), 'Vm', 'State', 'paused', 10)
+        self.assertTrue(self.get(path, 'Attachment', 'LastError')[0])
         self.assert_consistent()
         self.map_again()
+        self.lab.virsh('resume', 'running')
+        self.soon_is(self.vm(self.running), 'Vm', 'State', 'running')
         self.method(path, 'Attachment', 'HotUnplug')
 
     def test_number_reused(self):
