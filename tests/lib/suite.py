@@ -3,6 +3,7 @@
 
 import argparse
 import fnmatch
+import glob
 import json
 import os
 import re
@@ -19,10 +20,15 @@ sys.dont_write_bytecode = True
 import checks  # noqa: E402 (they live beside this file)
 import runner  # noqa: E402
 
-TIERS = ('unit', 'bus', 'lab', 'hosts', 'checks')
+TIERS = ('unit', 'bus', 'lab', 'hosts', 'memory', 'threads', 'checks')
 BUILD_DEADLINE = 900
 UNIT_DEADLINE = 900
 HOSTS_DEADLINE = 1200
+VALGRIND = ('valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite '
+            '--trace-children=no')
+# Real daemons, another program, and what only repeats others' paths many times.
+NOT_FOR_VALGRIND = {'directlun:lab', 'scsi-id', 'core-storm'}
+THREADED = ('loop-workers', 'virt-calls', 'libvirtd')
 _CLOSING = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped$')
 
 
@@ -94,6 +100,8 @@ class Suite:
     def _build(self, name):
         options = {'sanitized': ['-Db_sanitize=address,undefined', '-Db_lundef=false',
                                  '-Dtest-hooks=true'],
+                   'plain': ['-Dtest-hooks=true'],
+                   'threads': ['-Db_sanitize=thread', '-Db_lundef=false'],
                    'release': ['--buildtype=release', '-Dman=true']}[name]
         directory = '%s/%s' % (self.work, name)
         say('building (%s)' % name)
@@ -126,24 +134,40 @@ class Suite:
         return 0 if self.count.passed and not self.count.failed else 1
 
     def _unit(self):
-        build = self.build('sanitized')
+        self._meson_test('sanitized', lambda test: True)
+
+    def _memory(self):
+        """What no sanitizer sees: use of what was never written, and leaks from GLib's slices."""
+        self._meson_test('plain', lambda test: NOT_FOR_VALGRIND.isdisjoint(
+            (test['name'], *test['suite'])), VALGRIND)
+
+    def _threads(self):
+        """The code that runs on more than one thread, under ThreadSanitizer."""
+        supp = TOP + '/tests/unit/virt/tsan.supp'
+        os.environ['TSAN_OPTIONS'] = ('exitcode=66:ignore_noninstrumented_modules=1:'
+                                      'suppressions=' + supp)
+        self._meson_test('threads', lambda test: test['name'] in THREADED)
+
+    def _meson_test(self, build_name, wanted, wrapper=None):
+        """Runs the programs of a build that are wanted and match the pattern."""
+        build = self.build(build_name)
         if not build:
             return
-        command = ['meson', 'test', '-C', build, '--no-rebuild', '-t', '4', '--num-processes', '2']
-        if self.pattern:
-            tests = json.loads(call(['meson', 'introspect', build, '--tests'], 60)[1])
-            names = [t['name'] for t in tests if fnmatch.fnmatch(t['name'],
-                                                                 '*%s*' % self.pattern)]
-            if not names:
-                return
-            command += names
-        status, output = call(command, UNIT_DEADLINE,
-                              lambda line: say(line) if re.match(r' *\d+/\d+ ', line) else None)
-        log = build + '/meson-logs/testlog.json'
-        if status is None or not os.path.exists(log):
-            self.failed('meson test', output)
+        tests = json.loads(call(['meson', 'introspect', build, '--tests'], 60)[1])
+        names = [t['name'] for t in tests
+                 if wanted(t) and fnmatch.fnmatch(t['name'], '*%s*' % (self.pattern or ''))]
+        if not names:
             return
-        with open(log) as f:
+        command = ['meson', 'test', '-C', build, '--no-rebuild', '-t', '10', '--num-processes', '2']
+        if wrapper:
+            command += ['--wrapper', wrapper]
+        status, output = call(command + names, UNIT_DEADLINE,
+                              lambda line: say(line) if re.match(r' *\d+/\d+ ', line) else None)
+        logs = glob.glob(build + '/meson-logs/testlog*.json')
+        if status is None or not logs:
+            self.failed('meson test (%s)' % build_name, output)
+            return
+        with open(logs[0]) as f:
             for line in f:
                 self._unit_result(json.loads(line))
 
