@@ -27,12 +27,13 @@ static sd_bus_message *message(const char *types, ...)
 static void assert_json(sd_bus_message *m, const char *expected)
 {
         g_autofree char *text = NULL;
-        JsonNode *node;
+        g_autoptr(JsonNode) node = NULL;
+        g_autoptr(JsonNode) more = NULL;
 
         g_assert_cmpint(ctl_json_read(m, &node), >=, 0);
         text = ctl_json_text(node, false);
         g_assert_cmpstr(text, ==, expected);
-        g_assert_cmpint(ctl_json_read(m, &node), <, 0); /* nothing is left */
+        g_assert_cmpint(ctl_json_read(m, &more), <, 0); /* nothing is left */
         sd_bus_message_unref(m);
 }
 
