@@ -104,6 +104,11 @@ static void enter_phase(DlOperation *op, const DlStep *step)
 {
         const char *phase = op->undoing ? "rolling back" : step->phase;
 
+        if (op->undoing && g_strcmp0(op->undone, step->phase) != 0) {
+                op->undone = step->phase;
+                dl_op_report(op, "Rolling back: %s", step->phase);
+        }
+
         if (g_strcmp0(op->job.phase, phase) != 0) {
                 op->job.phase = phase;
                 dl_object_changed(&op->job.object, "Phase");

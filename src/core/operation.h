@@ -41,7 +41,8 @@ struct DlOperation {
         void *userdata;
         bool undoing, driving, advance;
         GError *failure;
-        void *waiting; /* for what dl_op_wait() said */
+        const char *undone; /* the phase that was last said to be rolled back */
+        void *waiting;      /* for what dl_op_wait() said */
         void (*stop_waiting)(void *waiting);
         sd_event_source *kick, *deadline, *linger;
 };
