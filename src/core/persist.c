@@ -90,6 +90,7 @@ static void on_batch_written(bool succeeded, int64_t revision, const GError *err
 
 static void submit(Batch *batch)
 {
+        batch->core->n_lun_batches++;
         dl_core_keep_call(batch->core, batch, batch_free);
         dl_store_txn(batch->core->store, NULL, 0, batch->ops, batch->n, on_batch_written, batch);
         dl_kill_point("lun", 0, "submitted");
@@ -122,15 +123,19 @@ static void on_batch_failed(const Batch *batch, const GError *error)
 static void on_batch_written(bool succeeded, int64_t revision, const GError *error, void *userdata)
 {
         Batch *batch = userdata;
+        DlCore *core = batch->core;
 
-        dl_core_take_call(batch->core, batch);
+        core->n_lun_batches--;
+        dl_core_take_call(core, batch);
         dl_kill_point("lun", 0, "committed");
         if (error && batch->n > 1 && dl_error_code(error) != DL_ERROR_ENGINE_UNAVAILABLE)
                 submit_one_by_one(batch);
         else if (error)
                 on_batch_failed(batch, error);
-        batch->core->n_writes -= (unsigned)batch->n;
+        core->n_writes -= (unsigned)batch->n;
         batch_free(batch);
+        if (core->n_lun_batches == 0)
+                dl_persist_flush_luns(core);
 }
 
 void dl_persist_flush_luns(DlCore *core)
@@ -150,9 +155,13 @@ void dl_persist_flush_luns(DlCore *core)
         }
 }
 
+/* What comes while the disk is busy with the last ones is written together after them. */
 static int on_write_luns(sd_event_source *source, void *userdata)
 {
-        dl_persist_flush_luns(userdata);
+        DlCore *core = userdata;
+
+        if (core->n_lun_batches == 0)
+                dl_persist_flush_luns(core);
         return 0;
 }
 
