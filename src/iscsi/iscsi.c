@@ -24,7 +24,7 @@ enum {
 
 const DlIscsiLimits dl_iscsi_limits_default = {
         .sessions_max = 32,
-        .commands_max = 64,
+        .commands_max = 128,
         .luns_max = 16384,
         .targets_max = 4096,
         .resolve_usec = 5000000,

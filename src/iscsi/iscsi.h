@@ -26,7 +26,7 @@ typedef struct DlIscsiOperation DlIscsiOperation;
 typedef struct DlIscsiLimits {
         unsigned sessions_max; /* sessions in flight; more wait in a FIFO without using up their
                                 * deadlines (default 32) */
-        unsigned commands_max; /* SCSI commands in flight in one session (default 64) */
+        unsigned commands_max; /* SCSI commands in flight in one session (default 128) */
         unsigned luns_max;     /* LUNs taken from one REPORT LUNS (default 16384) */
         unsigned targets_max;  /* targets taken from one SendTargets answer (default 4096) */
         uint64_t resolve_usec; /* default 5 s */

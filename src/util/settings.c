@@ -63,7 +63,7 @@ static const Setting table[] = {
          "The iSCSI name of this host. Empty: what InitiatorNameFile says."},
         {"iSCSI", "SessionsMax", FIELD(sessions_max), TYPE_COUNT, "32", 1, 1024,
          "How many iSCSI sessions of the service itself may be open at once."},
-        {"iSCSI", "CommandsPerSessionMax", FIELD(commands_per_session_max), TYPE_COUNT, "64", 1,
+        {"iSCSI", "CommandsPerSessionMax", FIELD(commands_per_session_max), TYPE_COUNT, "128", 1,
          1024, "How many SCSI commands may be in flight in one session."},
         {"iSCSI", "LunsPerTargetMax", FIELD(luns_per_target_max), TYPE_COUNT, "16384", 1, 16384,
          "How many LUNs of one target are looked at."},

@@ -97,7 +97,7 @@ static void expect_defaults(const DlSettings *s)
         g_assert_cmpuint(s->objects_max, ==, 65536);
         g_assert_cmpstr(s->initiator_name, ==, "");
         g_assert_cmpuint(s->sessions_max, ==, 32);
-        g_assert_cmpuint(s->commands_per_session_max, ==, 64);
+        g_assert_cmpuint(s->commands_per_session_max, ==, 128);
         g_assert_cmpuint(s->luns_per_target_max, ==, 16384);
         g_assert_cmpuint(s->targets_per_discovery_max, ==, 4096);
         g_assert_cmpuint(s->resolve_timeout_usec, ==, 5 * SEC);
