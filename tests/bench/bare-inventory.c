@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TARGETS_MAX 4096
 #define INITIATOR   "iqn.2026-11.org.ovirt.test:bare"
@@ -210,7 +211,8 @@ static void start(Session *session)
         session->iscsi = iscsi;
         must(iscsi, NULL, "no memory");
         iscsi_set_noautoreconnect(iscsi, 1);
-        iscsi_set_isid_random(iscsi, 0x1234, ++isid);
+        /* not one of the sessions that the last run has left to the target to clean up */
+        iscsi_set_isid_random(iscsi, (uint32_t)getpid(), ++isid);
         iscsi_set_header_digest(iscsi, ISCSI_HEADER_DIGEST_NONE);
         iscsi_set_session_type(iscsi,
                                session->iqn ? ISCSI_SESSION_NORMAL : ISCSI_SESSION_DISCOVERY);
