@@ -77,6 +77,7 @@ def outside(work, arguments):
     import runner
     chosen = [name for name in MEASUREMENTS if (arguments.name or '') in name]
     print('building', flush=True)
+    load = os.getloadavg()[0]
     directory = build(work)
     environment = runner.lab_environment(directory, work)
     if arguments.profile:
@@ -100,7 +101,7 @@ def outside(work, arguments):
         if result.returncode:
             failed.append(name)
             print('  FAILED; the service said:\n' + log_tail(environment['DL_LAB_LOGS']))
-    print('\nMeasured on: ' + machine())
+    print('\nMeasured on: %s, with a load of %.1f before it began' % (machine(), load))
     print_table(rows)
     if failed:
         print('\nFAILED: ' + ', '.join(failed))
