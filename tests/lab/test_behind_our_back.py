@@ -289,7 +289,8 @@ class Vms(Behind):
 class Storage(Behind):
     def setUp(self):
         super().setUp()
-        self.other = self.lab.add_target(self.id().rpartition('.test_')[2].replace('_', '-'), luns=2)
+        name = self.id().rpartition('.test_')[2].replace('_', '-')
+        self.other = self.lab.add_target(name, luns=2)
         self.other_path = self.connect(self.other)
         self.disk = self.other.luns[1]
         self.disk_path = object_path('luns', self.disk.guid)

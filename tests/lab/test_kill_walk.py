@@ -75,7 +75,7 @@ class Walk(TestCase):
         return rows
 
     def libvirt(self):
-        """What libvirt has, in one go: (VM, persistent) → the disks and our metadata; 'secrets'."""
+        """What libvirt has, at once: (VM, persistent) → the disks and our metadata; 'secrets'."""
         which = [(vm.name, options) for vm in (self.running, self.stopped)
                  for options in ('', ' --inactive')]
         said = self.lab.virsh('; '.join('dumpxml ' + name + options for name, options in which) +
@@ -343,6 +343,39 @@ class KillWalk(Walk):
         self.attach(self.stopped, {'GUID': self.guid, 'iface': 'scsi'})
         self.addCleanup(self.stop_vm)
         self.walk(self.run_vm, self.stop_vm, ('VmRunning',))
+
+    @deadline(300)
+    def test_run_after_the_lun_has_moved(self):
+        """The persistent domain names the old number; it must never be without the disk."""
+        self.attach(self.stopped, {'GUID': self.guid, 'iface': 'scsi'})
+        self.addCleanup(self.stop_vm)
+        self.addCleanup(self.move, 9, 1)
+        before = self.settled()['libvirt']
+        self.move(1, 9)
+        points = self.learn(self.run_vm)
+        self.stop_vm()
+        after = self.settled()['libvirt']
+        self.assertNotEqual(before, after)
+        for point in points:
+            with self.subTest(point):
+                self.move(9, 1)
+                self.run_vm()
+                self.stop_vm()
+                self.assertEqual(self.settled()['libvirt'], before)
+                self.move(1, 9)
+                self.kill_at(point, self.run_vm)
+                self.settled()
+                self.stop_vm()
+                self.assertIn(self.settled()['libvirt'], (before, after))
+                self.run_vm()
+                self.stop_vm()
+                self.assertEqual(self.settled()['libvirt'], after)
+
+    def move(self, old, new):
+        lun, tgtd, tid = self.one.luns[1], self.one.tgtd, self.one.tid
+        tgtd.remove_lun(tid, old)
+        tgtd.add_lun(tid, new, lun.path, lun.size, scsi_id='naa.' + lun.guid[1:],
+                     serial=lun.serial, vendor='LAB', product='DISK')
 
     @deadline(300)
     def test_stop(self):

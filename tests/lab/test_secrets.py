@@ -269,12 +269,14 @@ class Hunt(TestCase):
         with secret_fd(self.own) as fd:
             self.discover(port=3261, user='reader', secret=GLib.Variant('h', 0), fds=(fd,))
         self.set_credentials(self.one, self.own)
+        self.method(self.paths[self.one], 'Target', 'Connect')
         path = self.attach(self.machine, {'GUID': self.one.luns[1].guid})
         self.assertEqual(self.lab.virsh('secret-list').count('directlun-'), 1)
         self.remove_credentials(self.one)
         self.assertEqual(self.lab.virsh('secret-list').strip(), '')
-        with self.assertDBusError('AuthFailed'):
+        with self.assertDBusError('NoHostAvailable') as expected:
             self.call(self.vm(self.machine), 'Vm', 'Run', '(asa{sv})', [], {})
+        self.assertIn('AuthFailed', expected.exception.message)
         self.method(path, 'Attachment', 'Detach')
 
 
