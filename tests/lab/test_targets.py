@@ -68,6 +68,19 @@ class Targets(TestCase):
             self.assertEqual(found[name], value, name)
         self.assertEqual(len(found['Paths']), 1)
 
+    def test_discard_of_a_thin_lun(self):
+        target = self.lab.add_target('thin')
+        thin = target.add_lun(2, 4 << 20, thin=True)
+        path = self.connect(target)
+        self.addCleanup(self.method, path, 'Target', 'Unmanage')
+        devices = self.call(ROOT, 'Manager', 'GetDeviceList', '(a{sv})', {})
+        listed = {device['GUID']: device for device in devices}
+        for lun, discards in (target.luns[1], False), (thin, True):
+            found = self.get(object_path('luns', lun.guid), 'Lun', 'DiscardMaxBytes')
+            self.assertEqual(found > 0, discards, lun.number)
+            self.assertEqual(found % 512, 0)
+            self.assertEqual(listed[lun.guid]['discard_max_bytes'], found)
+
     def test_rescan_finds_a_new_lun(self):
         target = self.lab.add_target('growing')
         path = self.connect(target)

@@ -162,7 +162,7 @@ class Tgtd:
         self.request('target', 'unbind', tid, parameters='initiator-address=' + address)
 
     def add_lun(self, tid, lun, path, size=None, scsi_id=None, serial=None, vendor=None,
-                product=None, readonly=False, blocksize=512, revision=None):
+                product=None, readonly=False, blocksize=512, revision=None, thin=False):
         """path is made (or grown) to size bytes if that is given. LUN 0 is tgtd's controller."""
         if size is not None:
             with open(path, 'ab') as f:
@@ -170,7 +170,8 @@ class Tgtd:
         self.request('lun', 'new', tid, lun, 'path=%s,bstype=rdwr,blocksize=%d' % (path, blocksize))
         options = [('scsi_id', scsi_id), ('scsi_sn', serial), ('vendor_id', vendor),
                    ('product_id', product), ('product_rev', revision),
-                   ('readonly', '1' if readonly else None)]
+                   ('readonly', '1' if readonly else None),
+                   ('thin_provisioning', '1' if thin else None)]
         text = ','.join('%s=%s' % (name, value) for name, value in options if value is not None)
         if text:
             self.request('lun', 'update', tid, lun, text)
