@@ -463,6 +463,9 @@ static void test_restart(void)
         /* the guest went on, and its events come again */
         fixture_wait_ok(&f, dl_virt_get_domain(f.virt, VM, on_domain, &f));
         g_assert_cmpint(f.state, ==, DL_VIRT_RUNNING);
+        /* A change waits until libvirtd has taken the guest over again; a destroy does not, and one
+         * that comes in the middle of that ends the guest without an event. */
+        fixture_wait_ok(&f, dl_virt_set_metadata(f.virt, VM, NULL, DL_VIRT_LIVE, on_done, &f));
         cursor = f.events->len;
         fixture_wait_ok(&f, dl_virt_destroy(f.virt, VM, on_done, &f));
         fixture_wait_event(&f, &cursor, "changed " VM);
