@@ -315,7 +315,7 @@ class Memory(TestCase):
         self.lab.run('prlimit', '--core=unlimited', '--pid', str(self.pid), check=False)
         directory = os.readlink('/proc/%d/cwd' % self.pid)
         before = set(os.listdir(directory))
-        os.kill(self.pid, signal.SIGQUIT)
+        os.kill(self.pid, signal.SIGABRT)
         self.assertTrue(lab.wait_exit(self.pid))
         self.assertEqual({name for name in set(os.listdir(directory)) - before
                           if name.startswith('core')}, set())
