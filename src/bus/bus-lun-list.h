@@ -3,7 +3,7 @@
 
 /* Entries of GetDeviceList. Loop thread only. */
 
-#include "core/lun.h"
+#include "core/model/lun.h"
 
 #include <systemd/sd-bus.h>
 

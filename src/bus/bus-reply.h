@@ -4,7 +4,7 @@
 /* Appending what many members show, to replies and properties. All return negative errno. Loop
  * thread only. */
 
-#include "core/object.h"
+#include "core/model/object.h"
 
 #include <systemd/sd-bus.h>
 

@@ -4,12 +4,12 @@
 /* What the files of this folder share and nobody else sees. Loop thread only. */
 
 #include "core/core.h"
-#include "core/host.h"
+#include "core/model/host.h"
 #include "core/job.h"
-#include "core/lun.h"
-#include "core/target.h"
-#include "core/vdisk.h"
-#include "core/vm.h"
+#include "core/model/lun.h"
+#include "core/model/target.h"
+#include "core/model/vdisk.h"
+#include "core/model/vm.h"
 #include "iscsi/iscsi.h"
 #include "loop/workers.h"
 #include "store/store.h"

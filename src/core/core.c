@@ -6,9 +6,9 @@
  */
 
 #include "core/core-private.h"
-#include "core/host-private.h"
-#include "core/journal.h"
-#include "core/operation.h"
+#include "core/model/host-private.h"
+#include "core/records/journal.h"
+#include "core/steps/operation.h"
 
 #include <errno.h>
 

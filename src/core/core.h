@@ -6,7 +6,7 @@
  * was stored, follows libvirt, and tells an observer about every change. Loop thread only.
  */
 
-#include "core/object.h"
+#include "core/model/object.h"
 #include "util/settings.h"
 
 #include <systemd/sd-event.h>

@@ -10,12 +10,12 @@
  */
 
 #include "core/core.h"
-#include "core/host.h"
+#include "core/model/host.h"
 #include "core/job.h"
-#include "core/lun.h"
-#include "core/target.h"
-#include "core/vdisk.h"
-#include "core/vm.h"
+#include "core/model/lun.h"
+#include "core/model/target.h"
+#include "core/model/vdisk.h"
+#include "core/model/vm.h"
 
 typedef void (*DlJobDone)(DlJob *job, const GError *error, void *userdata);
 

@@ -4,7 +4,7 @@
 /* What a client asked for and how far it is. A job that ended lingers, then goes. Loop thread only.
  */
 
-#include "core/object.h"
+#include "core/model/object.h"
 
 typedef enum DlJobState {
         DL_JOB_RUNNING,

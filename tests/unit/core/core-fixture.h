@@ -8,7 +8,7 @@
 
 #include "core/core-private.h"
 #include "core/flows.h"
-#include "core/operation.h"
+#include "core/steps/operation.h"
 
 #define DEADLINE_SEC 10 /* for anything that a test waits for */
 

@@ -5,7 +5,7 @@
  */
 
 #include "core-fixture.h"
-#include "core/journal.h"
+#include "core/records/journal.h"
 #include "fakes.h"
 #include "util/uuid.h"
 

@@ -2,7 +2,7 @@
 /* What portals answer, merged into LUNs; and what is said of them. One thread. */
 
 #include "core-fixture.h"
-#include "core/vdisk-create.h"
+#include "core/steps/vdisk-create.h"
 #include "fakes.h"
 
 #include <string.h>

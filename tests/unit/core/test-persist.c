@@ -5,8 +5,8 @@
  */
 
 #include "core-fixture.h"
-#include "core/journal.h"
-#include "core/json.h"
+#include "core/records/journal.h"
+#include "core/records/json.h"
 #include "fakes.h"
 #include "util/uuid.h"
 

@@ -5,7 +5,7 @@
  */
 
 #include "core-fixture.h"
-#include "core/connect.h"
+#include "core/steps/connect.h"
 #include "fakes.h"
 #include "util/uuid.h"
 

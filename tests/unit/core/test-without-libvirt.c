@@ -2,7 +2,7 @@
 /* The core with the real layers below it and a libvirt that is not there. One thread. */
 
 #include "core-fixture.h"
-#include "core/journal.h"
+#include "core/records/journal.h"
 
 #include <glib/gstdio.h>
 #include <string.h>

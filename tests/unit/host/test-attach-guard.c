@@ -4,7 +4,7 @@
  * network namespace of our own. QEMU's are those of another user, so this needs root.
  */
 
-#include "core/attach-guard.h"
+#include "core/steps/attach-guard.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Attaching a LUN to a VM: by GUID, by vDisk, or by a direct LUN object that names a target which
+ * may not be known yet. Loop thread only.
+ */
+
+#include "core/steps/connect.h"
+#include "core/steps/disk-work.h"
+#include "core/model/foreign-use.h"
+#include "core/steps/vdisk-create.h"
+#include "util/uuid.h"
+
+#include <string.h>
+
+#define OPERATION_TIMEOUT_USEC (120 * G_USEC_PER_SEC)
+
+/* What the device dictionary said, beyond what the attachment keeps. */
+typedef struct Wish {
+        int plug; /* -1: if the VM runs */
+        char *alias, *description;
+        char *address; /* of the inline LUN's portal; NULL: no inline LUN */
+        uint16_t port;
+        DlChap chap;
+        DlTarget *inline_target; /* acquired */
+        bool made_target, made_portal, made_vdisk;
+        bool set_credentials;
+        DlChap before; /* credentials of the target */
+} Wish;
+
+static Wish *wish(DlOperation *op)
+{
+        return dl_disk_work(op)->extra;
+}
+
+static void wish_free(void *p)
+{
+        Wish *w = p;
+
+        if (w->inline_target)
+                dl_target_release(w->inline_target);
+        dl_chap_clear(&w->chap);
+        dl_chap_clear(&w->before);
+        g_free(w->alias);
+        g_free(w->description);
+        g_free(w->address);
+        g_free(w);
+}
+
+static bool is_one_of(const char *s, const char *const *list)
+{
+        return g_strv_contains(list, s);
+}
+
+/* ---- what can be refused at once ----------------------------------------------------------- */
+
+static bool check_spec(const DlDeviceSpec *spec, GError **error)
+{
+        static const char *const ifaces[] = {"virtio", "scsi", "sata", "ide", NULL};
+        static const char *const devices[] = {"disk", "lun", NULL};
+        static const char *const data_paths[] = {"auto", "qemu", NULL};
+        int n = (spec->guid != NULL) + (spec->vdisk != NULL) + (spec->inline_lun.iqn != NULL);
+        int code = DL_ERROR_INVALID_ARGS;
+        const char *problem = NULL;
+
+        if (n != 1)
+                problem = "Exactly one of GUID, vdisk and lun is needed";
+        else if (spec->type && strcmp(spec->type, "disk") != 0)
+                problem = "type must be disk";
+        else if (spec->format && strcmp(spec->format, "raw") != 0) {
+                problem = "A LUN is given to a VM as it is: format must be raw";
+                code = DL_ERROR_UNSUPPORTED_FORMAT;
+        } else if (spec->device && !is_one_of(spec->device, devices))
+                problem = "device must be disk or lun";
+        else if (spec->iface && !is_one_of(spec->iface, ifaces)) {
+                problem = "iface must be virtio, scsi, sata or ide";
+                code = DL_ERROR_UNSUPPORTED_INTERFACE;
+        } else if (g_strcmp0(spec->device, "lun") == 0 && g_strcmp0(spec->iface, "scsi") != 0) {
+                problem = "device lun (SCSI passthrough) needs iface scsi";
+                code = DL_ERROR_UNSUPPORTED_INTERFACE;
+        } else if (spec->data_path && !is_one_of(spec->data_path, data_paths))
+                problem = "data-path must be auto or qemu: this service does not manage kernel "
+                          "sessions";
+        else if (spec->index > 1023)
+                problem = "index must be less than 1024";
+        if (!problem)
+                return true;
+        g_set_error(error, DL_ERROR, code, "%s", problem);
+        return false;
+}
+
+/* ---- an inline LUN's target ---------------------------------------------------------------- */
+
+static void on_inline_connected(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_fail(userdata, g_error_copy(error));
+        else
+                dl_op_next(userdata);
+}
+
+static void adopt_inline(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        Wish *w = wish(op);
+        g_autoptr(GError) error = NULL;
+
+        if (!w->address) {
+                dl_op_next(op);
+                return;
+        }
+        w->made_target = DL_LOOKUP_TARGET(op->job.object.core, work->meta->iqn) == NULL;
+        DlTarget *target = dl_target_ensure(op->job.object.core, work->meta->iqn, &error);
+        if (!target) {
+                dl_op_fail(op, g_steal_pointer(&error));
+                return;
+        }
+        w->inline_target = target;
+        dl_target_acquire(target);
+        w->made_portal = !dl_target_find_portal(target, w->address, w->port);
+        dl_target_add_portal(target, w->address, w->port, 0);
+        if (w->chap.user) {
+                w->set_credentials = true;
+                dl_chap_copy(&w->before, &(DlChap){target->user, target->secret,
+                                                   target->target_user, target->target_secret});
+                dl_target_set_credentials(target, w->chap.user, w->chap.secret, w->chap.target_user,
+                                          w->chap.target_secret);
+                dl_persist_secrets(target, NULL, NULL);
+        }
+        dl_op_next(op);
+}
+
+static void connect_inline(DlOperation *op)
+{
+        DlTarget *target = wish(op)->inline_target;
+
+        if (target)
+                dl_op_wait(op, dl_connect_start(target, NULL, 0, on_inline_connected, op),
+                           (void (*)(void *))dl_connect_cancel);
+        else
+                dl_op_next(op);
+}
+
+/* Others use the target: it is made what it was before. */
+static void restore_target(const Wish *w, DlTarget *target)
+{
+        DlPortal *portal = w->made_portal ? dl_target_find_portal(target, w->address, w->port)
+                                          : NULL;
+
+        if (portal)
+                dl_target_remove_portal(target, portal);
+        if (!w->set_credentials || target->secret != w->chap.secret)
+                return; /* somebody has set others since */
+        dl_target_set_credentials(target, w->before.user, w->before.secret, w->before.target_user,
+                                  w->before.target_secret);
+        dl_persist_secrets(target, NULL, NULL);
+}
+
+/* A target that this operation brought and nobody else has used since goes again. */
+static void undo_inline(DlOperation *op)
+{
+        Wish *w = wish(op);
+        DlTarget *target = w->inline_target;
+
+        w->inline_target = NULL;
+        if (target) {
+                dl_target_release(target);
+                if (w->made_target && target->n_jobs == 0 && !dl_target_is_managed(target))
+                        dl_target_remove(target, NULL, NULL);
+                else if (!w->made_target)
+                        restore_target(w, target);
+        }
+        dl_op_next(op);
+}
+
+/* ---- what depends on the VM and on other attachments --------------------------------------- */
+
+static bool check_sharing(DlOperation *op, const DlLun *lun, GError **error)
+{
+        const DlDomainAttachment *meta = dl_disk_work(op)->meta;
+        g_autoptr(GPtrArray) all = dl_core_list(op->job.object.core, DL_KIND_ATTACHMENT);
+
+        for (unsigned i = 0; i < all->len; i++) {
+                const DlAttachment *a = all->pdata[i];
+
+                if (strcmp(a->meta->guid, meta->guid) != 0)
+                        continue;
+                if (a->vm == op->vm) {
+                        g_set_error(error, DL_ERROR, DL_ERROR_ALREADY_ATTACHED,
+                                    "%s is attached to VM %s already", meta->guid, op->vm->name);
+                        return false;
+                }
+                if (!a->meta->shared || !meta->shared) {
+                        g_set_error(
+                                error, DL_ERROR, DL_ERROR_NOT_SHAREABLE,
+                                "%s is attached to VM %s; every attachment of it must be shared",
+                                meta->guid, a->vm->name);
+                        return false;
+                }
+        }
+        return op->force || !lun || dl_foreign_use_check(lun, error);
+}
+
+static bool check_boot_order(DlOperation *op, GError **error)
+{
+        unsigned order = dl_disk_work(op)->meta->boot_order;
+        const DlDomain *domains[] = {op->vm->live, op->vm->inactive};
+
+        for (unsigned d = 0; order > 0 && d < G_N_ELEMENTS(domains); d++) {
+                const DlDomain *domain = domains[d];
+
+                if (domain && domain->os_boot) {
+                        g_set_error(
+                                error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                                "VM %s has <os><boot dev=…>, which excludes a bootOrder of devices",
+                                op->vm->name);
+                        return false;
+                }
+                for (unsigned i = 0; domain && i < domain->boot_orders->len; i++)
+                        if (g_array_index(domain->boot_orders, unsigned, i) == order) {
+                                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                                            "bootOrder %u is another device's of VM %s", order,
+                                            op->vm->name);
+                                return false;
+                        }
+        }
+        return true;
+}
+
+static bool check_interface(DlOperation *op, GError **error)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        const char *iface = work->meta->iface;
+        const DlDomain *domain = op->vm->live ? op->vm->live : op->vm->inactive;
+
+        if (work->plug && (strcmp(iface, "ide") == 0 || strcmp(iface, "sata") == 0)) {
+                g_set_error(error, DL_ERROR, DL_ERROR_UNSUPPORTED_INTERFACE,
+                            "A disk of iface %s cannot be plugged into a running VM; use virtio or "
+                            "scsi, or stop the VM first",
+                            iface);
+                return false;
+        }
+        if (strcmp(iface, "scsi") == 0 && domain && domain->n_scsi_controllers == 0) {
+                g_set_error(error, DL_ERROR, DL_ERROR_UNSUPPORTED_INTERFACE,
+                            "VM %s has no virtio-scsi controller", op->vm->name);
+                return false;
+        }
+        return true;
+}
+
+static bool dev_is_taken(const DlDomain *domain, const char *dev)
+{
+        for (unsigned i = 0; domain && i < domain->disks->len; i++)
+                if (g_strcmp0(((DlDomainDisk *)domain->disks->pdata[i])->target_dev, dev) == 0)
+                        return true;
+        return false;
+}
+
+/* Attachments that are not plugged keep their index, too. */
+static bool index_is_taken(DlOperation *op, int index)
+{
+        const DlDomainAttachment *meta = dl_disk_work(op)->meta;
+        g_autoptr(GPtrArray) attachments = dl_vm_attachments(op->vm);
+        g_autofree char *dev = dl_target_dev(meta->iface, (unsigned)index);
+
+        for (unsigned i = 0; i < attachments->len; i++) {
+                const DlDomainAttachment *other = ((DlAttachment *)attachments->pdata[i])->meta;
+                g_autofree char *other_dev = dl_target_dev(other->iface, (unsigned)other->index);
+
+                if (strcmp(dev, other_dev) == 0)
+                        return true;
+        }
+        return dev_is_taken(op->vm->live, dev) || dev_is_taken(op->vm->inactive, dev);
+}
+
+static bool choose_index(DlOperation *op, GError **error)
+{
+        DlDomainAttachment *meta = dl_disk_work(op)->meta;
+
+        if (meta->index < 0) {
+                meta->index = 0;
+                while (index_is_taken(op, meta->index))
+                        meta->index++;
+                return true;
+        }
+        if (!index_is_taken(op, meta->index))
+                return true;
+        g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                    "index %d of iface %s is another disk's of VM %s", meta->index, meta->iface,
+                    op->vm->name);
+        return false;
+}
+
+/* What the guest sees: within the bus's limit, never cut by somebody else. Passthrough has its own.
+ */
+static char *choose_serial(const DlDomainAttachment *meta)
+{
+        if (strcmp(meta->device, "lun") == 0)
+                return NULL;
+        if (strcmp(meta->iface, "scsi") == 0)
+                return g_strdup(meta->vdisk);
+
+        /* 20 bytes (virtio-blk, ATA): the first 20 hex digits of the id */
+        g_autoptr(GString) serial = g_string_new(NULL);
+        for (const char *c = meta->vdisk; serial->len < 20; c++)
+                if (*c != '-')
+                        g_string_append_c(serial, *c);
+        return g_string_free(g_steal_pointer(&serial), FALSE);
+}
+
+static void complete_meta(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        DlDomainAttachment *meta = work->meta;
+        char id[DL_UUID_SIZE];
+
+        dl_uuid_for_guid(meta->guid, id);
+        dl_set_string(&meta->vdisk, id);
+        dl_set_string(&work->vdisk, id);
+        g_free(work->disk_alias);
+        work->disk_alias = dl_disk_alias(id);
+        dl_uuid_for_attachment(op->vm->object.id, meta->vdisk, id);
+        dl_set_string(&meta->id, id);
+        g_free(meta->serial);
+        meta->serial = choose_serial(meta);
+}
+
+static bool check_plug(DlOperation *op, GError **error)
+{
+        bool active = dl_vm_is_active(op->vm);
+
+        dl_disk_work(op)->plug = wish(op)->plug == 1 || (wish(op)->plug < 0 && active);
+        if (active || !dl_disk_work(op)->plug)
+                return true;
+        g_set_error(error, DL_ERROR, DL_ERROR_VM_NOT_RUNNING,
+                    "VM %s does not run; attach the disk without plug, it will start with it",
+                    op->vm->name);
+        return false;
+}
+
+static void look_for_others(DlOperation *op)
+{
+        const DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, dl_disk_work(op)->meta->guid);
+
+        if (lun && !op->force)
+                dl_foreign_use_look(op, lun);
+        else
+                dl_op_next(op);
+}
+
+static void check(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        const DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, work->meta->guid);
+        g_autoptr(GError) error = NULL;
+
+        if (!lun) {
+                dl_op_failf(
+                        op, DL_ERROR_LUN_NOT_FOUND,
+                        "No LUN with GUID %s is known; discover its target and connect to it first",
+                        work->meta->guid);
+                return;
+        }
+        complete_meta(op);
+        if (check_plug(op, &error) && check_sharing(op, lun, &error) &&
+            check_boot_order(op, &error) && check_interface(op, &error) && choose_index(op, &error))
+                dl_op_next(op);
+        else
+                dl_op_fail(op, g_steal_pointer(&error));
+}
+
+/* ---- the vDisk ----------------------------------------------------------------------------- */
+
+static void on_vdisk(DlVDisk *vdisk, bool created, const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (!vdisk) {
+                dl_op_fail(op, g_error_copy(error));
+                return;
+        }
+        wish(op)->made_vdisk = created;
+        dl_op_concerns(op, DL_KIND_VDISK, vdisk->object.id);
+        dl_op_next(op);
+}
+
+static void ensure_vdisk(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        DlCore *core = op->job.object.core;
+        DlVDisk *vdisk = DL_LOOKUP_VDISK(core, work->vdisk);
+
+        if (vdisk)
+                on_vdisk(vdisk, false, NULL, op);
+        else
+                dl_vdisk_create(core, work->meta->guid, wish(op)->alias, wish(op)->description,
+                                on_vdisk, op);
+}
+
+static void on_vdisk_removed(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_report(userdata, "The vDisk stays: %s", error->message);
+        dl_op_next(userdata);
+}
+
+static void undo_vdisk(DlOperation *op)
+{
+        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->job.object.core, dl_disk_work(op)->vdisk);
+
+        if (vdisk && wish(op)->made_vdisk && !dl_disk_work(op)->leave_to_recovery)
+                dl_vdisk_remove(vdisk, on_vdisk_removed, op);
+        else
+                dl_op_next(op);
+}
+
+/* Another operation may have been faster: from here to the intent nothing is waited for. */
+static void check_again(DlOperation *op)
+{
+        const DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, dl_disk_work(op)->meta->guid);
+        g_autoptr(GError) error = NULL;
+
+        if (check_sharing(op, lun, &error))
+                dl_op_next(op);
+        else
+                dl_op_fail(op, g_steal_pointer(&error));
+}
+
+/* ---- the flow ------------------------------------------------------------------------------ */
+
+static void fail_detached(DlOperation *op)
+{
+        dl_op_failf(op, DL_ERROR_NOT_ATTACHED, "The disk was detached from VM %s by somebody else",
+                    op->vm->name);
+}
+
+static void check_attached(DlOperation *op)
+{
+        if (dl_disk_work_attachment(op))
+                dl_op_next(op);
+        else
+                fail_detached(op);
+}
+
+/* Last: the attachment may go in any wait. */
+static void give_attachment(DlOperation *op)
+{
+        DlAttachment *a = dl_disk_work_attachment(op);
+
+        if (!a) {
+                dl_disk_work(op)->leave_to_recovery = true; /* there is nothing left to undo */
+                fail_detached(op);
+                return;
+        }
+        dl_op_concerns(op, DL_KIND_ATTACHMENT, a->object.id);
+        dl_op_result(op, a);
+        dl_op_next(op);
+}
+
+static const DlStep attach_steps[] = {
+        {"looking at the VM", dl_step_look},
+        {"connecting to the target", adopt_inline, undo_inline},
+        {"connecting to the target", connect_inline},
+        {"checking", look_for_others},
+        {"checking", check},
+        {"proving the LUN", dl_step_prove, dl_undo_prove},
+        {"attaching", check_again},
+        {"attaching", dl_op_next, dl_undo_look},
+        {"attaching", dl_step_begin, dl_undo_begin, .firm = true},
+        {"attaching", ensure_vdisk, undo_vdisk},
+        {"attaching", dl_step_give_secret},
+        {"attaching", dl_step_write_metadata, dl_step_remove_metadata},
+        {"attaching", dl_step_attach_config, dl_undo_attach_config},
+        {"plugging", dl_step_attach_live},
+        {"looking at the VM", dl_step_look},
+        {"finishing", check_attached},
+        {"finishing", dl_step_settle},
+        {"finishing", give_attachment},
+};
+
+static DlDomainAttachment *meta_of_spec(const DlDeviceSpec *spec, const char *guid)
+{
+        DlDomainAttachment *meta = g_new0(DlDomainAttachment, 1);
+
+        *meta = (DlDomainAttachment){
+                .guid = g_strdup(guid),
+                .iface = g_strdup(spec->iface ? spec->iface : "virtio"),
+                .device = g_strdup(spec->device ? spec->device : "disk"),
+                .iqn = g_strdup(spec->inline_lun.iqn),
+                .index = spec->index,
+                .boot_order = spec->boot_order,
+                .propagate_errors = spec->propagate_errors,
+                .shared = spec->shared,
+                .optional = spec->optional,
+                .readonly = spec->readonly,
+                .data_path = g_strdup(spec->data_path ? spec->data_path : "auto"),
+                .address = spec->address ? g_hash_table_ref((DlAddress *)spec->address) : NULL,
+        };
+        return meta;
+}
+
+static Wish *wish_of_spec(const DlDeviceSpec *spec)
+{
+        Wish *w = g_new0(Wish, 1);
+
+        w->plug = spec->plug;
+        w->alias = g_strdup(spec->alias);
+        w->description = g_strdup(spec->description);
+        if (spec->inline_lun.iqn) {
+                w->address = g_strdup(spec->inline_lun.address);
+                w->port = spec->inline_lun.port;
+                dl_chap_copy(&w->chap, &spec->inline_lun.chap);
+        }
+        return w;
+}
+
+/* The GUID that the spec names in one of three ways. NULL: error is set. */
+static const char *guid_of_spec(DlCore *core, const DlDeviceSpec *spec, GError **error)
+{
+        const DlVDisk *vdisk;
+
+        if (spec->guid)
+                return spec->guid;
+        if (spec->vdisk) {
+                vdisk = DL_LOOKUP_VDISK(core, spec->vdisk);
+                if (vdisk)
+                        return vdisk->guid;
+                g_set_error(error, DL_ERROR, DL_ERROR_LUN_NOT_FOUND, "There is no vDisk %s",
+                            spec->vdisk);
+                return NULL;
+        }
+        if (!dl_check_iqn(spec->inline_lun.iqn, error) ||
+            !dl_check_address(spec->inline_lun.address, spec->inline_lun.port, error))
+                return NULL;
+        return spec->inline_lun.guid;
+}
+
+DlJob *dl_flow_attach_disk(DlVm *vm, const DlRequest *request, const DlDeviceSpec *device,
+                           GError **error)
+{
+        DlCore *core = vm->object.core;
+        const char *guid;
+        DlDiskWork *work;
+        DlOperation *op;
+
+        if (!check_spec(device, error))
+                return NULL;
+        guid = guid_of_spec(core, device, error);
+        if (!guid)
+                return NULL;
+
+        g_autoptr(DlDomainAttachment) meta = meta_of_spec(device, guid);
+        work = dl_disk_work_new(DL_INTENT_ATTACH, NULL, meta);
+        work->extra = wish_of_spec(device);
+        work->free_extra = wish_free;
+        op = DL_OP_NEW(core, "attach", request, attach_steps, OPERATION_TIMEOUT_USEC, work,
+                       dl_disk_work_free, error);
+        if (op)
+                dl_op_on_vm(op, vm);
+        return (DlJob *)op;
+}

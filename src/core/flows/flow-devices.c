@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The device list, and looking at LUNs again. Loop thread only. */
+
+#include "core/steps/connect.h"
+#include "core/steps/operation.h"
+
+#include <string.h>
+
+typedef struct ListWork {
+        GStrv guids;        /* NULL: all */
+        char *storage_type; /* NULL: any */
+        bool refresh;
+        GPtrArray *asking; /* Ask: targets that have not answered yet */
+} ListWork;
+
+typedef struct Ask {
+        DlOperation *op;
+        DlTarget *target; /* acquired */
+        DlConnect *connect;
+} Ask;
+
+static void ask_free(gpointer p)
+{
+        Ask *ask = p;
+
+        dl_connect_cancel(ask->connect);
+        dl_target_release(ask->target);
+        g_free(ask);
+}
+
+static void work_free(void *p)
+{
+        ListWork *work = p;
+
+        g_strfreev(work->guids);
+        g_free(work->storage_type);
+        g_ptr_array_unref(work->asking);
+        g_free(work);
+}
+
+/* ---- refresh ------------------------------------------------------------------------------- */
+
+static void stop_asking(void *p)
+{
+        DlOperation *op = p;
+
+        g_ptr_array_set_size(((ListWork *)op->data)->asking, 0);
+}
+
+/* A target that does not answer is seen in its LUNs' status, and fails nothing else. */
+static void on_asked(const GError *error, void *userdata)
+{
+        Ask *ask = userdata;
+        DlOperation *op = ask->op;
+        ListWork *work = op->data;
+
+        ask->connect = NULL;
+        if (error)
+                dl_op_report(op, "%s", error->message);
+        g_ptr_array_remove(work->asking, ask);
+        if (work->asking->len == 0)
+                dl_op_next(op);
+}
+
+/* The target has one of the wanted LUNs, or all are wanted. */
+static bool concerns(const ListWork *work, DlTarget *target)
+{
+        for (GStrv guid = work->guids; guid && *guid; guid++) {
+                DlLun *lun = DL_LOOKUP_LUN(target->object.core, *guid);
+
+                if (lun && dl_lun_find_path(lun, target->object.id, NULL))
+                        return true;
+        }
+        return !work->guids;
+}
+
+static void refresh(DlOperation *op)
+{
+        ListWork *work = op->data;
+        g_autoptr(GPtrArray) targets = dl_core_list(op->job.object.core, DL_KIND_TARGET);
+
+        for (unsigned i = 0; work->refresh && i < targets->len; i++) {
+                Ask *ask;
+
+                if (!concerns(work, targets->pdata[i]))
+                        continue;
+                ask = g_new0(Ask, 1);
+                *ask = (Ask){.op = op, .target = targets->pdata[i]};
+                g_ptr_array_add(work->asking, ask);
+                dl_target_acquire(ask->target);
+                ask->connect = dl_connect_start(ask->target, NULL, 0, on_asked, ask);
+        }
+        if (work->asking->len == 0)
+                dl_op_next(op);
+        else
+                dl_op_wait(op, op, stop_asking);
+}
+
+/* ---- the list ------------------------------------------------------------------------------ */
+
+static bool is_of_type(const ListWork *work, const DlLun *lun)
+{
+        return !work->storage_type || g_ascii_strcasecmp(work->storage_type, dl_lun_type(lun)) == 0;
+}
+
+static void give_all(DlOperation *op)
+{
+        ListWork *work = op->data;
+        g_autoptr(GPtrArray) luns = dl_core_list(op->job.object.core, DL_KIND_LUN);
+
+        for (unsigned i = 0; i < luns->len; i++)
+                if (is_of_type(work, luns->pdata[i]))
+                        dl_op_result(op, luns->pdata[i]);
+        dl_op_next(op);
+}
+
+static void give(DlOperation *op)
+{
+        ListWork *work = op->data;
+
+        if (!work->guids) {
+                give_all(op);
+                return;
+        }
+        for (GStrv guid = work->guids; *guid; guid++) {
+                DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, *guid);
+
+                if (!lun) {
+                        dl_op_failf(op, DL_ERROR_LUN_NOT_FOUND, "No LUN with GUID %s is known",
+                                    *guid);
+                        return;
+                }
+                if (is_of_type(work, lun))
+                        dl_op_result(op, lun);
+        }
+        dl_op_next(op);
+}
+
+static const DlStep list_steps[] = {{"asking the targets", refresh}, {"listing", give}};
+
+DlJob *dl_flow_device_list(DlCore *core, const DlRequest *request, const char *const *guids,
+                           const char *storage_type, bool do_refresh, GError **error)
+{
+        ListWork *work = g_new0(ListWork, 1);
+
+        work->guids = guids && guids[0] ? g_strdupv((char **)guids) : NULL;
+        work->storage_type = storage_type && storage_type[0] ? g_strdup(storage_type) : NULL;
+        work->refresh = do_refresh;
+        work->asking = g_ptr_array_new_with_free_func(ask_free);
+        return (DlJob *)(do_refresh ? dl_op_new : dl_op_new_quiet)(
+                core, "device-list", request, list_steps, G_N_ELEMENTS(list_steps), 0, work,
+                work_free, error);
+}
+
+DlJob *dl_flow_lun_refresh(DlLun *lun, const DlRequest *request, GError **error)
+{
+        const char *const guids[] = {lun->object.id, NULL};
+        DlJob *job = dl_flow_device_list(lun->object.core, request, guids, NULL, true, error);
+
+        if (job)
+                dl_op_concerns((DlOperation *)job, DL_KIND_LUN, lun->object.id);
+        return job;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Hot plug, hot unplug, detach. Loop thread only. */
+
+#include "core/steps/disk-work.h"
+
+#define OPERATION_TIMEOUT_USEC (120 * G_USEC_PER_SEC)
+
+/* ---- plug ---------------------------------------------------------------------------------- */
+
+static void check_plug(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (!dl_vm_is_active(op->vm))
+                dl_op_failf(op, DL_ERROR_VM_NOT_RUNNING, "VM %s does not run", op->vm->name);
+        else if (dl_vm_find_disk(op->vm->live, work->disk_alias))
+                dl_op_finish(op);
+        else
+                dl_op_next(op);
+}
+
+static const DlStep plug_steps[] = {
+        {"looking at the VM", dl_step_look},
+        {"looking at the VM", dl_step_find},
+        {"looking at the VM", check_plug},
+        {"proving the LUN", dl_step_prove, dl_undo_prove},
+        {"plugging", dl_op_next, dl_undo_look},
+        {"plugging", dl_step_begin, dl_undo_begin, .firm = true},
+        {"plugging", dl_step_give_secret},
+        {"plugging", dl_step_write_metadata},
+        {"plugging", dl_step_attach_config, dl_undo_attach_config},
+        {"plugging", dl_step_attach_live},
+        {"looking at the VM", dl_step_look},
+        {"finishing", dl_step_settle},
+};
+
+static DlOperation *start(DlAttachment *attachment, const char *operation, DlIntentKind kind,
+                          const DlRequest *request, const DlStep *steps, unsigned n_steps,
+                          GError **error)
+{
+        DlDiskWork *work = dl_disk_work_new(kind, attachment->meta->vdisk, attachment->meta);
+        DlOperation *op;
+
+        work->plug = kind == DL_INTENT_PLUG;
+        op = dl_op_new(attachment->object.core, operation, request, steps, n_steps,
+                       OPERATION_TIMEOUT_USEC, work, dl_disk_work_free, error);
+        if (!op)
+                return NULL;
+        dl_op_concerns(op, DL_KIND_ATTACHMENT, attachment->object.id);
+        dl_op_on_vm(op, attachment->vm);
+        return op;
+}
+
+DlJob *dl_flow_plug(DlAttachment *attachment, const DlRequest *request, GError **error)
+{
+        return (DlJob *)start(attachment, "hot-plug", DL_INTENT_PLUG, request, plug_steps,
+                              G_N_ELEMENTS(plug_steps), error);
+}
+
+/* ---- unplug -------------------------------------------------------------------------------- */
+
+static void check_unplug(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (!dl_vm_is_active(op->vm))
+                dl_op_failf(op, DL_ERROR_VM_NOT_RUNNING, "VM %s does not run", op->vm->name);
+        else if (!dl_vm_find_disk(op->vm->live, work->disk_alias) && !work->in_config)
+                dl_op_finish(op);
+        else
+                dl_op_next(op);
+}
+
+static const DlStep unplug_steps[] = {
+        {"looking at the VM", dl_step_look},
+        {"looking at the VM", dl_step_find},
+        {"looking at the VM", check_unplug},
+        {"waiting for the guest", dl_step_begin, dl_undo_begin, .firm = true},
+        {"waiting for the guest", dl_step_detach_live},
+        {"unplugging", dl_step_detach_config},
+        {"looking at the VM", dl_step_look},
+        {"finishing", dl_step_settle},
+};
+
+DlJob *dl_flow_unplug(DlAttachment *attachment, const DlRequest *request, GError **error)
+{
+        return (DlJob *)start(attachment, "hot-unplug", DL_INTENT_UNPLUG, request, unplug_steps,
+                              G_N_ELEMENTS(unplug_steps), error);
+}
+
+/* ---- detach -------------------------------------------------------------------------------- */
+
+static const DlStep detach_steps[] = {
+        {"looking at the VM", dl_step_look},
+        {"looking at the VM", dl_step_find},
+        {"waiting for the guest", dl_step_begin, dl_undo_begin, .firm = true},
+        {"waiting for the guest", dl_step_detach_live},
+        {"detaching", dl_step_detach_config},
+        {"detaching", dl_step_remove_metadata},
+        {"looking at the VM", dl_step_look},
+        {"finishing", dl_step_settle},
+};
+
+DlJob *dl_flow_detach(DlAttachment *attachment, const DlRequest *request, GError **error)
+{
+        return (DlJob *)start(attachment, "detach", DL_INTENT_DETACH, request, detach_steps,
+                              G_N_ELEMENTS(detach_steps), error);
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Running a VM where its LUNs are reachable, and stopping it. A VM starts only when every disk that
+ * is not optional was proven; all targets are asked side by side. Loop thread only.
+ */
+
+#include "core/steps/connect.h"
+#include "core/steps/operation.h"
+#include "core/steps/run-proof.h"
+
+#include <string.h>
+
+#define START_TIMEOUT_USEC (60 * G_USEC_PER_SEC)
+#define STOP_TIMEOUT_USEC  (120 * G_USEC_PER_SEC)
+
+typedef struct RunWork {
+        DlRunProof *proof;
+        bool graceful;
+        sd_event_source *timer;
+} RunWork;
+
+static void work_free(void *p)
+{
+        RunWork *work = p;
+
+        dl_run_proof_free(work->proof);
+        sd_event_source_disable_unref(work->timer);
+        g_free(work);
+}
+
+static DlCore *core_of(DlOperation *op)
+{
+        return op->job.object.core;
+}
+
+static void wait_for_call(DlOperation *op, DlVirtCall *call)
+{
+        dl_op_wait(op, call, (void (*)(void *))dl_virt_cancel);
+}
+
+static void on_done(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_fail(userdata, g_error_copy(error));
+        else
+                dl_op_next(userdata);
+}
+
+/* ---- run ----------------------------------------------------------------------------------- */
+
+static void check_run(DlOperation *op)
+{
+        if (dl_vm_is_active(op->vm))
+                dl_op_failf(op, DL_ERROR_VM_RUNNING, "VM %s runs already on host %s", op->vm->name,
+                            dl_vm_host(op->vm));
+        else
+                dl_op_next(op);
+}
+
+static void stop_proof(void *p)
+{
+        RunWork *work = ((DlOperation *)p)->data;
+
+        dl_run_proof_free(work->proof);
+        work->proof = NULL;
+}
+
+/* With several hosts the next would be tried now; the error is the same however many there are. */
+static void on_proven(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (error)
+                dl_op_failf(op, DL_ERROR_NO_HOST_AVAILABLE,
+                            "No host can run VM %s; host %s: %s: %s", op->vm->name,
+                            dl_core_local_host(core_of(op))->object.id,
+                            dl_error_name((int)dl_error_code(error)), error->message);
+        else
+                dl_op_next(op);
+}
+
+static void prove(DlOperation *op)
+{
+        RunWork *work = op->data;
+
+        work->proof = dl_run_proof_start(op->vm, on_proven, op);
+        dl_op_wait(op, op, stop_proof);
+}
+
+static void start_vm(DlOperation *op)
+{
+        wait_for_call(op, dl_virt_start(core_of(op)->virt, op->vm->object.id, START_TIMEOUT_USEC,
+                                        on_done, op));
+}
+
+static void give_host(DlOperation *op)
+{
+        op->job.result_string = g_strdup(dl_core_local_host(core_of(op))->object.id);
+        dl_op_next(op);
+}
+
+static void update_config(DlOperation *op)
+{
+        RunWork *work = op->data;
+
+        dl_run_proof_write(work->proof, on_done, op);
+}
+
+static const DlStep run_steps[] = {
+        {"looking at the VM", dl_step_look},
+        {"looking at the VM", check_run},
+        {"connecting", prove},
+        {"starting", update_config, NULL, .firm = true},
+        {"starting", start_vm},
+        {"looking at the VM", dl_step_look},
+        {"finishing", give_host},
+};
+
+/* So far there is one host: among the preferred ones, or nobody prefers any. */
+static bool check_hosts(DlCore *core, const char *const *hosts, GError **error)
+{
+        const char *local = dl_core_local_host(core)->object.id;
+
+        if (!hosts[0] || g_strv_contains(hosts, local))
+                return true;
+        g_set_error(error, DL_ERROR, DL_ERROR_HOST_NOT_FOUND,
+                    "No host %s is known here; the local one is %s", hosts[0], local);
+        return false;
+}
+
+static DlOperation *start(DlVm *vm, const char *operation, const DlRequest *request,
+                          const DlStep *steps, unsigned n_steps, uint64_t timeout_usec,
+                          RunWork **ret_work, GError **error)
+{
+        RunWork *work = g_new0(RunWork, 1);
+        DlOperation *op = dl_op_new(vm->object.core, operation, request, steps, n_steps,
+                                    timeout_usec, work, work_free, error);
+
+        if (!op)
+                return NULL;
+        dl_op_on_vm(op, vm);
+        *ret_work = work;
+        return op;
+}
+
+DlJob *dl_flow_run(DlVm *vm, const DlRequest *request, const char *const *hosts, GError **error)
+{
+        RunWork *work;
+
+        if (!check_hosts(vm->object.core, hosts, error))
+                return NULL;
+        return (DlJob *)start(vm, "run", request, run_steps, G_N_ELEMENTS(run_steps),
+                              START_TIMEOUT_USEC * 2, &work, error);
+}
+
+/* On one host there is nobody to fence: a VM that does not run here runs nowhere. */
+DlJob *dl_flow_restart(DlVm *vm, const DlRequest *request, const char *const *hosts, GError **error)
+{
+        RunWork *work;
+
+        if (!check_hosts(vm->object.core, hosts, error))
+                return NULL;
+        return (DlJob *)start(vm, "restart", request, run_steps, G_N_ELEMENTS(run_steps),
+                              START_TIMEOUT_USEC * 2, &work, error);
+}
+
+DlJob *dl_flow_migrate(DlVm *vm, const DlRequest *request, const char *destination, GError **error)
+{
+        const char *local = dl_core_local_host(vm->object.core)->object.id;
+
+        if (strcmp(destination, local) == 0)
+                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS, "VM %s is on host %s already",
+                            vm->name, local);
+        else
+                g_set_error(error, DL_ERROR, DL_ERROR_HOST_NOT_FOUND,
+                            "No host %s is known here; the local one is %s", destination, local);
+        return NULL;
+}
+
+/* ---- stop ---------------------------------------------------------------------------------- */
+
+static void check_stop(DlOperation *op)
+{
+        if (dl_vm_is_active(op->vm))
+                dl_op_next(op);
+        else
+                dl_op_finish(op);
+}
+
+static void stop_waiting(void *p)
+{
+        DlOperation *op = p;
+        RunWork *work = op->data;
+
+        dl_vm_wait_for_stop(op->vm, NULL, NULL);
+        work->timer = sd_event_source_disable_unref(work->timer);
+}
+
+static void on_stopped(void *userdata)
+{
+        stop_waiting(userdata);
+        dl_op_next(userdata);
+}
+
+static void on_shutdown_requested(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (error) {
+                dl_op_fail(op, g_error_copy(error));
+                return;
+        }
+        if (!dl_vm_is_active(op->vm)) {
+                dl_op_next(op);
+                return;
+        }
+        dl_vm_wait_for_stop(op->vm, on_stopped, op);
+        dl_op_wait(op, op, stop_waiting);
+}
+
+static void stop_vm(DlOperation *op)
+{
+        RunWork *work = op->data;
+        DlVirt *virt = core_of(op)->virt;
+
+        if (work->graceful)
+                wait_for_call(op,
+                              dl_virt_shutdown(virt, op->vm->object.id, on_shutdown_requested, op));
+        else
+                wait_for_call(op, dl_virt_destroy(virt, op->vm->object.id, on_done, op));
+}
+
+static void on_looked_after_stop(const DlVirtDomain *domain, const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (domain)
+                dl_vm_merge(core_of(op), domain);
+        else if (dl_error_code(error) != DL_ERROR_VM_NOT_FOUND) {
+                dl_op_fail(op, g_error_copy(error));
+                return;
+        } else if (op->vm->object.published) /* a transient domain goes with its end */
+                dl_vm_gone(op->vm);
+        dl_op_next(op);
+}
+
+static void look_after_stop(DlOperation *op)
+{
+        wait_for_call(op, dl_virt_get_domain(core_of(op)->virt, op->vm->object.id,
+                                             on_looked_after_stop, op));
+}
+
+static const DlStep stop_steps[] = {
+        {"looking at the VM", dl_step_look},
+        {"looking at the VM", check_stop},
+        {"stopping", stop_vm},
+        {"looking at the VM", look_after_stop},
+};
+
+DlJob *dl_flow_stop(DlVm *vm, const DlRequest *request, bool graceful, GError **error)
+{
+        RunWork *work;
+        DlOperation *op = start(vm, "stop", request, stop_steps, G_N_ELEMENTS(stop_steps),
+                                STOP_TIMEOUT_USEC, &work, error);
+
+        if (op)
+                work->graceful = graceful;
+        return (DlJob *)op;
+}

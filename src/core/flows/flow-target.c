@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What clients ask of a target: connect, unmanage, rescan, credentials, forget. Loop thread only.
+ */
+
+#include "core/steps/connect.h"
+#include "core/steps/disk-xml.h"
+#include "core/steps/operation.h"
+
+#include <string.h>
+
+typedef struct TargetWork {
+        DlTarget *target; /* acquired: it cannot go away */
+        GStrv guids;      /* wanted; NULL: none in particular */
+        bool pin;
+        DlChap chap; /* own copies */
+} TargetWork;
+
+static void work_free(void *p)
+{
+        TargetWork *work = p;
+
+        dl_target_release(work->target);
+        g_strfreev(work->guids);
+        dl_chap_clear(&work->chap);
+        g_free(work);
+}
+
+static DlOperation *start(DlTarget *target, const char *operation, const DlRequest *request,
+                          const DlStep *steps, unsigned n_steps, TargetWork **ret_work,
+                          GError **error)
+{
+        TargetWork *work = g_new0(TargetWork, 1);
+        DlOperation *op;
+
+        work->target = target;
+        dl_target_acquire(target);
+        op = dl_op_new(target->object.core, operation, request, steps, n_steps, 0, work, work_free,
+                       error);
+        if (!op)
+                return NULL;
+        dl_op_concerns(op, DL_KIND_TARGET, target->object.id);
+        *ret_work = work;
+        return op;
+}
+
+static void on_done(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_fail(userdata, g_error_copy(error));
+        else
+                dl_op_next(userdata);
+}
+
+static void on_pin_written(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+        TargetWork *work = op->data;
+
+        if (!error) {
+                dl_op_next(op);
+                return;
+        }
+        work->target->pinned = !work->target->pinned;
+        dl_target_update(work->target);
+        dl_op_fail(op, g_error_copy(error));
+}
+
+/* A pin is a promise over restarts: it is written before anybody is told. */
+static void set_pinned(DlOperation *op, bool pinned)
+{
+        TargetWork *work = op->data;
+
+        if (work->target->pinned == pinned) {
+                dl_op_next(op);
+                return;
+        }
+        work->target->pinned = pinned;
+        dl_persist_target_then(work->target, on_pin_written, op);
+}
+
+/* ---- connect ------------------------------------------------------------------------------- */
+
+static void ask(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        dl_op_wait(op, dl_connect_start(work->target, NULL, 0, on_done, op),
+                   (void (*)(void *))dl_connect_cancel);
+}
+
+/* Connected means that what is wanted is there, not only that somebody answered. */
+static void check_wanted(DlOperation *op)
+{
+        TargetWork *work = op->data;
+        DlCore *core = op->job.object.core;
+
+        for (GStrv guid = work->guids; guid && *guid; guid++) {
+                DlLun *lun = DL_LOOKUP_LUN(core, *guid);
+                DlPath *path = lun ? dl_lun_find_path(lun, work->target->object.id, NULL) : NULL;
+                g_autoptr(GError) error = NULL;
+
+                if (!path || !path->seen) {
+                        dl_op_failf(op, DL_ERROR_LUN_NOT_VISIBLE,
+                                    "Target %s does not show %s to this initiator",
+                                    work->target->object.id, *guid);
+                        return;
+                }
+                if (!dl_lun_check_usable(lun, &error)) {
+                        dl_op_fail(op, g_steal_pointer(&error));
+                        return;
+                }
+        }
+        dl_op_next(op);
+}
+
+static void pin(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        if (work->pin)
+                set_pinned(op, true);
+        else
+                dl_op_next(op);
+}
+
+static void keep(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        dl_target_hold(work->target);
+        dl_op_result(op, work->target);
+        dl_op_next(op);
+}
+
+static const DlStep connect_steps[] = {
+        {"connecting", ask},
+        {"connecting", check_wanted},
+        {"connecting", pin, NULL, .firm = true},
+        {"connecting", keep},
+};
+
+DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const char *const *guids,
+                       bool pin, GError **error)
+{
+        TargetWork *work;
+        DlOperation *op = start(target, "connect", request, connect_steps,
+                                G_N_ELEMENTS(connect_steps), &work, error);
+
+        if (!op)
+                return NULL;
+        work->guids = g_strdupv((char **)guids);
+        work->pin = pin;
+        return &op->job;
+}
+
+/* ---- unmanage ------------------------------------------------------------------------------ */
+
+static void check_unused(DlOperation *op)
+{
+        TargetWork *work = op->data;
+        DlTarget *target = work->target;
+        g_autoptr(GPtrArray) users = dl_target_users(target);
+
+        if (users->len > 0 && !op->force) {
+                DlAttachment *first = users->pdata[0];
+
+                dl_op_failf(
+                        op, DL_ERROR_IN_USE,
+                        "Target %s is used by VM %s, which runs; unplug its disks, or stop it, first",
+                        target->object.id, first->vm->name);
+                return;
+        }
+        dl_op_next(op);
+}
+
+static void unpin(DlOperation *op)
+{
+        set_pinned(op, false);
+}
+
+static void let_go(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        work->target->held_until_usec = 0;
+        dl_target_update(work->target);
+        dl_op_next(op);
+}
+
+static const DlStep unmanage_steps[] = {
+        {"letting go", check_unused},
+        {"letting go", unpin, NULL, .firm = true},
+        {"letting go", let_go},
+};
+
+DlJob *dl_flow_unmanage(DlTarget *target, const DlRequest *request, GError **error)
+{
+        TargetWork *work;
+
+        return (DlJob *)start(target, "unmanage", request, unmanage_steps,
+                              G_N_ELEMENTS(unmanage_steps), &work, error);
+}
+
+/* ---- rescan -------------------------------------------------------------------------------- */
+
+static void give_luns(DlOperation *op)
+{
+        TargetWork *work = op->data;
+        g_autoptr(GPtrArray) luns = dl_target_luns(work->target);
+
+        for (unsigned i = 0; i < luns->len; i++)
+                dl_op_result(op, luns->pdata[i]);
+        dl_op_next(op);
+}
+
+static const DlStep rescan_steps[] = {{"asking the target", ask}, {"asking the target", give_luns}};
+
+DlJob *dl_flow_rescan(DlTarget *target, const DlRequest *request, GError **error)
+{
+        TargetWork *work;
+
+        return (DlJob *)start(target, "rescan", request, rescan_steps, G_N_ELEMENTS(rescan_steps),
+                              &work, error);
+}
+
+/* ---- credentials --------------------------------------------------------------------------- */
+
+static void set_credentials(DlOperation *op)
+{
+        TargetWork *work = op->data;
+        const DlChap *chap = &work->chap;
+
+        dl_target_set_credentials(work->target, chap->user, chap->secret, chap->target_user,
+                                  chap->target_secret);
+        dl_persist_secrets(work->target, on_done, op);
+}
+
+static void on_secret_forgotten(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_report(userdata, "libvirt may still have the secret: %s", error->message);
+        dl_op_next(userdata);
+}
+
+/* First libvirt's copy: after a crash in between there is still somebody who knows of it. */
+static void forget_secret(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        if (work->chap.secret || !work->target->secret_given)
+                dl_op_next(op);
+        else
+                dl_disk_forget_secret(work->target, on_secret_forgotten, op);
+}
+
+static const DlStep credentials_steps[] = {
+        {"writing", forget_secret, NULL, .firm = true},
+        {"writing", set_credentials},
+};
+
+DlJob *dl_flow_set_credentials(DlTarget *target, const DlRequest *request, const DlChap *chap,
+                               GError **error)
+{
+        TargetWork *work;
+        DlOperation *op = start(target, "set-credentials", request, credentials_steps,
+                                G_N_ELEMENTS(credentials_steps), &work, error);
+
+        if (!op)
+                return NULL;
+        if (chap->user && chap->user[0])
+                dl_chap_copy(&work->chap, chap);
+        return &op->job;
+}
+
+/* ---- forget -------------------------------------------------------------------------------- */
+
+static DlAttachment *find_attachment(DlTarget *target)
+{
+        g_autoptr(GPtrArray) all = dl_core_list(target->object.core, DL_KIND_ATTACHMENT);
+
+        for (unsigned i = 0; i < all->len; i++) {
+                DlAttachment *a = all->pdata[i];
+
+                if (g_strcmp0(a->meta->iqn, target->object.id) == 0)
+                        return a;
+        }
+        return NULL;
+}
+
+static void check_forget(DlOperation *op)
+{
+        TargetWork *work = op->data;
+        DlAttachment *a = find_attachment(work->target);
+
+        if (a)
+                dl_op_failf(op, DL_ERROR_IN_USE, "VM %s has a disk on target %s; detach it first",
+                            a->vm->name, work->target->object.id);
+        else if (work->target->n_jobs > 1)
+                dl_op_failf(op, DL_ERROR_BUSY, "Another job works on target %s; wait for it",
+                            work->target->object.id);
+        else
+                dl_op_next(op);
+}
+
+/* The target goes at once, before somebody begins to use it: nobody may release it afterwards. */
+static void forget(DlOperation *op)
+{
+        TargetWork *work = op->data;
+        DlTarget *target = work->target;
+
+        g_clear_pointer(&op->data, g_free);
+        op->free_data = NULL;
+        dl_target_remove(target, on_done, op);
+}
+
+static const DlStep forget_steps[] = {
+        {"forgetting", check_forget},
+        {"forgetting", forget_secret, NULL, .firm = true},
+        {"forgetting", check_forget},
+        {"forgetting", forget},
+};
+
+DlJob *dl_flow_forget(DlTarget *target, const DlRequest *request, GError **error)
+{
+        TargetWork *work;
+
+        return (DlJob *)start(target, "forget", request, forget_steps, G_N_ELEMENTS(forget_steps),
+                              &work, error);
+}

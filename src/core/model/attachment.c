@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Attachments: read from the domain, where they live. What the metadata element lists exists; the
+ * disk element, found by its alias, tells whether it is plugged and where. Loop thread only.
+ */
+
+#include "core/core-private.h"
+#include "core/steps/vdisk-create.h"
+#include "util/uuid.h"
+
+#include <string.h>
+
+char *dl_disk_alias(const char *vdisk)
+{
+        return g_strconcat(DL_DISK_ALIAS_PREFIX, vdisk, NULL);
+}
+
+const DlDomainDisk *dl_vm_find_disk(const DlDomain *domain, const char *alias)
+{
+        for (unsigned i = 0; domain && i < domain->disks->len; i++) {
+                const DlDomainDisk *disk = domain->disks->pdata[i];
+
+                if (g_strcmp0(disk->alias, alias) == 0)
+                        return disk;
+        }
+        return NULL;
+}
+
+DlVDisk *dl_attachment_vdisk(const DlAttachment *attachment)
+{
+        return DL_LOOKUP_VDISK(attachment->object.core, attachment->meta->vdisk);
+}
+
+void dl_attachment_free(DlAttachment *attachment)
+{
+        dl_domain_attachment_free(attachment->meta);
+        g_free(attachment->target_dev);
+        if (attachment->address)
+                g_hash_table_unref(attachment->address);
+        dl_last_error_clear(&attachment->last_error);
+        dl_object_clear(&attachment->object);
+        g_free(attachment);
+}
+
+static bool address_equal(DlAddress *a, DlAddress *b)
+{
+        GHashTableIter iter;
+        gpointer key, value;
+
+        if (!a || !b)
+                return a == b;
+        if (g_hash_table_size(a) != g_hash_table_size(b))
+                return false;
+        g_hash_table_iter_init(&iter, a);
+        while (g_hash_table_iter_next(&iter, &key, &value))
+                if (g_strcmp0(value, g_hash_table_lookup(b, key)) != 0)
+                        return false;
+        return true;
+}
+
+static void set_address(DlAttachment *a, DlAddress *address)
+{
+        if (address_equal(a->address, address))
+                return;
+        if (a->address)
+                g_hash_table_unref(a->address);
+        a->address = address ? g_hash_table_ref(address) : NULL;
+        dl_object_changed(&a->object, "Address");
+}
+
+/* Announces what is different in the new metadata, and takes it. */
+static void take_meta(DlAttachment *a, const DlDomainAttachment *meta)
+{
+        g_autoptr(DlDomainAttachment) old = a->meta;
+
+        a->meta = dl_domain_attachment_copy(meta);
+#define CHANGED_IF(condition, property)                                                            \
+        if (condition)                                                                             \
+        dl_object_changed(&a->object, property)
+        CHANGED_IF(g_strcmp0(old->iface, meta->iface) != 0, "Iface");
+        CHANGED_IF(g_strcmp0(old->device, meta->device) != 0, "Device");
+        CHANGED_IF(old->index != meta->index, "Index");
+        CHANGED_IF(old->boot_order != meta->boot_order, "BootOrder");
+        CHANGED_IF(old->propagate_errors != meta->propagate_errors, "PropagateErrors");
+        CHANGED_IF(old->shared != meta->shared, "Shared");
+        CHANGED_IF(old->optional != meta->optional, "Optional");
+        CHANGED_IF(old->readonly != meta->readonly, "ReadOnly");
+        CHANGED_IF(g_strcmp0(old->data_path, meta->data_path) != 0, "DataPath");
+#undef CHANGED_IF
+}
+
+/* The disk elements of both domains. */
+static void look_at_disks(DlAttachment *a)
+{
+        g_autofree char *alias = dl_disk_alias(a->meta->vdisk);
+        const DlDomainDisk *live = dl_vm_find_disk(a->vm->live, alias);
+        const DlDomainDisk *inactive = dl_vm_find_disk(a->vm->inactive, alias);
+        const DlDomainDisk *disk = live ? live : inactive;
+
+        if (a->plugged != (live != NULL)) {
+                a->plugged = live != NULL;
+                dl_object_changed(&a->object, "Plugged");
+        }
+        a->in_config = inactive != NULL;
+        if (dl_set_string(&a->target_dev, disk && disk->target_dev ? disk->target_dev : ""))
+                dl_object_changed(&a->object, "TargetDev");
+        set_address(a, disk && disk->address ? disk->address : a->meta->address);
+}
+
+static void on_vdisk_restored(DlVDisk *vdisk, bool created, const GError *error, void *userdata)
+{
+        if (error)
+                dl_warning("A vDisk that a VM has could not be stored: %s", error->message);
+}
+
+/* The domain knows more than a store that was lost: what the attachment needs is made again. */
+static void restore_what_is_missing(DlAttachment *a)
+{
+        DlCore *core = a->object.core;
+        g_autofree char *alias = dl_disk_alias(a->meta->vdisk);
+        const DlDomainDisk *disk = dl_vm_find_disk(a->vm->live, alias);
+        DlTarget *target;
+
+        if (!dl_attachment_vdisk(a))
+                dl_vdisk_create(core, a->meta->guid, NULL, NULL, on_vdisk_restored, core);
+        if (!disk || !disk->host_name || !a->meta->iqn || DL_LOOKUP_TARGET(core, a->meta->iqn))
+                return;
+        target = dl_target_ensure(core, a->meta->iqn, NULL);
+        if (target)
+                dl_target_add_portal(target, disk->host_name,
+                                     disk->host_port ? disk->host_port : 3260, 0);
+}
+
+static DlAttachment *attachment_new(DlVm *vm, const DlDomainAttachment *meta)
+{
+        DlAttachment *a = g_new0(DlAttachment, 1);
+
+        dl_object_init(&a->object, vm->object.core, DL_KIND_ATTACHMENT, meta->id);
+        a->vm = vm;
+        a->meta = dl_domain_attachment_copy(meta);
+        a->last_error.code = -1;
+        look_at_disks(a);
+        return a;
+}
+
+static void announce_neighbours(DlAttachment *a)
+{
+        DlVDisk *vdisk = dl_attachment_vdisk(a);
+        DlLun *lun = DL_LOOKUP_LUN(a->object.core, a->meta->guid);
+
+        dl_object_changed(&a->vm->object, "Attachments");
+        if (vdisk)
+                dl_object_changed(&vdisk->object, "Attachments");
+        if (lun)
+                dl_lun_update(lun);
+}
+
+static void remove_attachment(DlAttachment *a)
+{
+        dl_object_unpublish(&a->object);
+        announce_neighbours(a);
+        dl_attachment_free(a);
+}
+
+/* Of a domain that was copied with its metadata the ids tell that they are another VM's. */
+static bool is_of_vm(const DlDomainAttachment *meta, const DlVm *vm)
+{
+        char id[DL_UUID_SIZE];
+
+        dl_uuid_for_attachment(vm->object.id, meta->vdisk, id);
+        return strcmp(id, meta->id) == 0;
+}
+
+static bool is_listed(const DlDomain *domain, const char *id)
+{
+        for (unsigned i = 0; domain && i < domain->attachments->len; i++)
+                if (strcmp(((DlDomainAttachment *)domain->attachments->pdata[i])->id, id) == 0)
+                        return true;
+        return false;
+}
+
+void dl_attachments_merge(DlVm *vm)
+{
+        /* A running domain has its own copy of the metadata; it is the truth while it runs. */
+        const DlDomain *domain = vm->live ? vm->live : vm->inactive;
+        g_autoptr(GPtrArray) before = dl_vm_attachments(vm);
+
+        for (unsigned i = 0; i < before->len; i++) {
+                DlAttachment *a = before->pdata[i];
+
+                if (!is_listed(domain, a->object.id))
+                        remove_attachment(a);
+        }
+        for (unsigned i = 0; domain && i < domain->attachments->len; i++) {
+                const DlDomainAttachment *meta = domain->attachments->pdata[i];
+                DlAttachment *a = DL_LOOKUP_ATTACHMENT(vm->object.core, meta->id);
+
+                if (!is_of_vm(meta, vm))
+                        continue;
+                if (a) {
+                        take_meta(a, meta);
+                        look_at_disks(a);
+                        continue;
+                }
+                a = attachment_new(vm, meta);
+                dl_object_publish(&a->object);
+                announce_neighbours(a);
+                restore_what_is_missing(a);
+        }
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Disks of domains that are not ours. Loop thread only. */
+
+#include "core/model/foreign-use.h"
+#include "core/steps/operation.h"
+#include "util/uuid.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A disk with our alias is ours only with its attachment: somebody may have copied the element. */
+static bool is_ours(const DlVm *vm, const DlDomainDisk *disk)
+{
+        char id[DL_UUID_SIZE];
+
+        if (!disk->alias || !g_str_has_prefix(disk->alias, DL_DISK_ALIAS_PREFIX))
+                return false;
+        dl_uuid_for_attachment(vm->object.id, disk->alias + strlen(DL_DISK_ALIAS_PREFIX), id);
+        return DL_LOOKUP_ATTACHMENT(vm->object.core, id) != NULL;
+}
+
+static bool is_foreign_iscsi(const DlVm *vm, const DlDomainDisk *disk)
+{
+        return g_strcmp0(disk->protocol, "iscsi") == 0 && disk->source && !is_ours(vm, disk);
+}
+
+/* "iqn/N" of the disk is one of the LUN's paths. QEMU takes LUN 0 if there is no "/N". */
+static bool names_lun(const DlDomainDisk *disk, const DlLun *lun)
+{
+        const char *slash = strrchr(disk->source, '/');
+        size_t n = slash ? (size_t)(slash - disk->source) : strlen(disk->source);
+        uint64_t number = slash ? dl_iscsi_lun_from_qemu((unsigned)strtoul(slash + 1, NULL, 10))
+                                : 0;
+
+        for (unsigned i = 0; i < lun->paths->len; i++) {
+                const DlPath *path = lun->paths->pdata[i];
+
+                if (path->lun == number && strlen(path->iqn) == n &&
+                    strncmp(path->iqn, disk->source, n) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static bool domain_uses(const DlVm *vm, const DlDomain *domain, const DlLun *lun)
+{
+        for (unsigned i = 0; domain && i < domain->disks->len; i++) {
+                const DlDomainDisk *disk = domain->disks->pdata[i];
+
+                if (is_foreign_iscsi(vm, disk) && names_lun(disk, lun))
+                        return true;
+        }
+        return false;
+}
+
+static bool domain_has_any(const DlVm *vm, const DlDomain *domain)
+{
+        for (unsigned i = 0; domain && i < domain->disks->len; i++)
+                if (is_foreign_iscsi(vm, domain->disks->pdata[i]))
+                        return true;
+        return false;
+}
+
+bool dl_foreign_use_has_any(const DlVm *vm)
+{
+        return domain_has_any(vm, vm->live) || domain_has_any(vm, vm->inactive);
+}
+
+void dl_foreign_use_list(const DlLun *lun, GPtrArray *holders)
+{
+        g_autoptr(GPtrArray) vms = dl_core_list(lun->object.core, DL_KIND_VM);
+
+        for (unsigned i = 0; i < vms->len; i++) {
+                const DlVm *vm = vms->pdata[i];
+
+                if (domain_uses(vm, vm->live, lun) || domain_uses(vm, vm->inactive, lun))
+                        g_ptr_array_add(holders, g_strdup_printf("vm:%s", vm->name));
+        }
+}
+
+bool dl_foreign_use_check(const DlLun *lun, GError **error)
+{
+        g_autoptr(GPtrArray) holders = g_ptr_array_new_with_free_func(g_free);
+
+        dl_foreign_use_list(lun, holders);
+        if (holders->len == 0)
+                return true;
+        g_set_error(error, DL_ERROR, DL_ERROR_IN_USE,
+                    "%s is used by %s, in a disk that this service does not manage", lun->object.id,
+                    (char *)holders->pdata[0]);
+        return false;
+}
+
+/* Targets that show it, and VMs that were seen to use it: one that does not any more is looked at,
+ * too. */
+static char **texts_to_find(const DlLun *lun)
+{
+        g_autoptr(GPtrArray) vms = dl_core_list(lun->object.core, DL_KIND_VM);
+        GPtrArray *texts = g_ptr_array_new();
+
+        for (unsigned i = 0; i < lun->paths->len; i++)
+                g_ptr_array_add(texts, g_strdup(((DlPath *)lun->paths->pdata[i])->iqn));
+        for (unsigned i = 0; i < vms->len; i++) {
+                const DlVm *vm = vms->pdata[i];
+
+                if (domain_uses(vm, vm->live, lun) || domain_uses(vm, vm->inactive, lun))
+                        g_ptr_array_add(texts, g_strdup(vm->object.id));
+        }
+        g_ptr_array_add(texts, NULL);
+        return (char **)g_ptr_array_free(texts, FALSE);
+}
+
+static void on_found(DlVirtDomain *const *domains, size_t n_domains, const GError *error,
+                     void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (error) {
+                dl_op_fail(op, g_error_copy(error));
+                return;
+        }
+        for (size_t i = 0; i < n_domains; i++)
+                dl_vm_merge(op->job.object.core, domains[i]);
+        dl_op_next(op);
+}
+
+void dl_foreign_use_look(DlOperation *op, const DlLun *lun)
+{
+        g_auto(GStrv) texts = texts_to_find(lun);
+
+        dl_op_wait(op,
+                   dl_virt_find_domains(op->job.object.core->virt, (const char *const *)texts,
+                                        on_found, op),
+                   (void (*)(void *))dl_virt_cancel);
+}

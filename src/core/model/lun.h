@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A block device, by its GUID, however many paths lead to it. Loop thread only. */
+
+#include "core/model/object.h"
+
+typedef enum DlLunStatus {
+        DL_LUN_FREE,
+        DL_LUN_USED,
+        DL_LUN_UNUSABLE,
+        DL_LUN_UNKNOWN, /* known from before, not seen since the start or its target's release */
+        _DL_LUN_STATUS_MAX,
+} DlLunStatus;
+
+/* "free", "used", "unusable", "unknown" */
+const char *dl_lun_status_name(DlLunStatus status);
+
+typedef struct DlPath {
+        char *iqn;
+        char *address;
+        uint16_t port;
+        uint16_t tpgt;
+        uint64_t lun;
+        uint64_t capacity; /* bytes, as this path shows it */
+        char *serial;      /* never NULL */
+        char *fingerprint; /* of page 0x83; may be NULL */
+        bool ready;
+        bool seen;          /* since the start of the service, at the last look at its portal */
+        uint64_t seen_usec; /* when (monotonic) */
+        DlLastError last_error;
+} DlPath;
+
+struct DlLun {
+        DlObject object;  /* id: the GUID */
+        GPtrArray *paths; /* DlPath */
+        DlLunStatus status;
+        char *reason;                                     /* for people; "" if free */
+        GStrv holders;                                    /* who uses it: "vm:NAME"; never NULL */
+        uint64_t capacity;                                /* bytes */
+        char *vendor, *product, *serial, *revision;       /* never NULL */
+        uint32_t logical_block_size, physical_block_size; /* bytes */
+        uint64_t discard_max_bytes;
+        uint8_t device_type; /* SPC-6; 0: disk */
+        bool write_protected;
+        char *stored; /* its row as last written */
+};
+
+const char *dl_lun_type(const DlLun *lun);     /* "iSCSI" */
+const char *dl_path_state(const DlPath *path); /* "active", "failed", "unknown" */
+DlVDisk *dl_lun_vdisk(const DlLun *lun);       /* NULL if there is none */
+/* "" if the initiator uses no name on this path; the user of CHAP, never a secret */
+const char *dl_path_user(const DlLun *lun, const DlPath *path);

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Targets: who needs one, what state it is in, when to look again, when to let go. A target is
+ * needed while a job uses it, and managed while a client or a running VM does. Loop thread only.
+ */
+
+#include "core/steps/connect.h"
+#include "core/core-private.h"
+#include "core/steps/disk-xml.h"
+
+#include <string.h>
+
+const char *dl_target_state_name(DlTargetState state)
+{
+        static const char *const names[_DL_TARGET_STATE_MAX] = {
+                [DL_TARGET_DISCONNECTED] = "disconnected",
+                [DL_TARGET_CONNECTING] = "connecting",
+                [DL_TARGET_CONNECTED] = "connected",
+                [DL_TARGET_DEGRADED] = "degraded",
+                [DL_TARGET_FAILED] = "failed",
+        };
+
+        return names[state];
+}
+
+/* ---- construction -------------------------------------------------------------------------- */
+
+static void portal_free(gpointer p)
+{
+        DlPortal *portal = p;
+
+        g_free(portal->address);
+        g_strfreev(portal->way);
+        dl_last_error_clear(&portal->last_error);
+        g_free(portal);
+}
+
+DlTarget *dl_target_new(DlCore *core, const char *iqn)
+{
+        DlTarget *target = g_new0(DlTarget, 1);
+
+        dl_object_init(&target->object, core, DL_KIND_TARGET, iqn);
+        target->portals = g_ptr_array_new_with_free_func(portal_free);
+        target->connects = g_ptr_array_new();
+        target->last_error.code = -1;
+        return target;
+}
+
+void dl_target_free(DlTarget *target)
+{
+        while (target->connects->len > 0)
+                dl_connect_cancel(target->connects->pdata[0]);
+        g_ptr_array_unref(target->connects);
+        g_ptr_array_unref(target->portals);
+        g_free(target->user);
+        g_free(target->target_user);
+        dl_secret_unref(target->secret);
+        dl_secret_unref(target->target_secret);
+        dl_last_error_clear(&target->last_error);
+        dl_object_clear(&target->object);
+        g_free(target);
+}
+
+/* The host shows the states of all targets. */
+static void announce_to_host(DlCore *core)
+{
+        DlHost *host = dl_core_local_host(core);
+
+        if (host)
+                dl_object_changed(&host->object, "Targets");
+}
+
+bool dl_core_has_room(DlCore *core, DlKind kind, GError **error)
+{
+        if (g_hash_table_size(core->objects[kind]) < core->settings->objects_max)
+                return true;
+        g_set_error(error, DL_ERROR, DL_ERROR_LIMITS_EXCEEDED,
+                    "There are %u objects of this kind already; forget some, or raise ObjectsMax",
+                    core->settings->objects_max);
+        return false;
+}
+
+DlTarget *dl_target_ensure(DlCore *core, const char *iqn, GError **error)
+{
+        DlTarget *target = DL_LOOKUP_TARGET(core, iqn);
+
+        if (target)
+                return target;
+        if (!dl_core_has_room(core, DL_KIND_TARGET, error))
+                return NULL;
+        target = dl_target_new(core, iqn);
+        dl_object_publish(&target->object);
+        announce_to_host(core);
+        dl_persist_target(target);
+        return target;
+}
+
+static void replace_secret(DlSecret **secret, DlSecret *with)
+{
+        DlSecret *old = *secret;
+
+        *secret = dl_secret_ref(with);
+        dl_secret_unref(old);
+}
+
+void dl_target_remove(DlTarget *target, DlPersisted done, void *userdata)
+{
+        DlCore *core = target->object.core;
+        g_autofree char *key = dl_persist_target_key(target->object.id);
+
+        dl_luns_remove_paths(target, NULL);
+        if (target->user) {
+                replace_secret(&target->secret, NULL);
+                replace_secret(&target->target_secret, NULL);
+                dl_persist_secrets(target, NULL, NULL);
+        }
+        dl_persist_remove(core, key, done, userdata);
+        dl_object_unpublish(&target->object);
+        announce_to_host(core);
+        dl_target_free(target);
+}
+
+DlPortal *dl_target_find_portal(DlTarget *target, const char *address, uint16_t port)
+{
+        for (unsigned i = 0; i < target->portals->len; i++) {
+                DlPortal *portal = target->portals->pdata[i];
+
+                if (portal->port == port && strcmp(portal->address, address) == 0)
+                        return portal;
+        }
+        return NULL;
+}
+
+DlPortal *dl_target_add_portal(DlTarget *target, const char *address, uint16_t port, uint16_t tpgt)
+{
+        DlPortal *portal = dl_target_find_portal(target, address, port);
+
+        if (portal && (portal->tpgt == tpgt || tpgt == 0))
+                return portal;
+        if (!portal) {
+                portal = g_new0(DlPortal, 1);
+                portal->address = g_strdup(address);
+                portal->port = port;
+                portal->last_error.code = -1;
+                g_ptr_array_add(target->portals, portal);
+                dl_object_changed(&target->object, "PortalStates");
+        }
+        portal->tpgt = tpgt;
+        dl_object_changed(&target->object, "Portals");
+        dl_persist_target(target);
+        return portal;
+}
+
+void dl_target_remove_portal(DlTarget *target, DlPortal *portal)
+{
+        dl_luns_remove_paths(target, portal);
+        g_ptr_array_remove(target->portals, portal);
+        dl_object_changed(&target->object, "Portals");
+        dl_object_changed(&target->object, "PortalStates");
+        dl_target_update(target);
+        dl_persist_target(target);
+}
+
+/* ---- credentials --------------------------------------------------------------------------- */
+
+bool dl_target_has_credentials(const DlTarget *target)
+{
+        return target->secret != NULL;
+}
+
+DlIscsiCredentials dl_target_credentials(const DlTarget *target)
+{
+        return (DlIscsiCredentials){
+                .user = target->user,
+                .secret = target->secret,
+                .target_user = target->target_user,
+                .target_secret = target->target_secret,
+        };
+}
+
+void dl_target_set_credentials(DlTarget *target, const char *user, DlSecret *secret,
+                               const char *target_user, DlSecret *target_secret)
+{
+        dl_set_string(&target->user, user);
+        dl_set_string(&target->target_user, target_user);
+        replace_secret(&target->secret, secret);
+        replace_secret(&target->target_secret, target_secret);
+        dl_object_changed(&target->object, "HasCredentials");
+        dl_persist_target(target);
+}
+
+/* ---- who needs it -------------------------------------------------------------------------- */
+
+GPtrArray *dl_target_users(DlTarget *target)
+{
+        g_autoptr(GPtrArray) all = dl_core_list(target->object.core, DL_KIND_ATTACHMENT);
+        GPtrArray *users = g_ptr_array_new();
+
+        for (unsigned i = 0; i < all->len; i++) {
+                DlAttachment *a = all->pdata[i];
+
+                if (a->plugged && g_strcmp0(a->meta->iqn, target->object.id) == 0)
+                        g_ptr_array_add(users, a);
+        }
+        return users;
+}
+
+/* A digest of who uses it: 0 for nobody. */
+static uint64_t users_mark(DlTarget *target)
+{
+        g_autoptr(GPtrArray) users = dl_target_users(target);
+        uint64_t mark = users->len;
+
+        for (unsigned i = 0; i < users->len; i++)
+                mark = mark * 31 + g_str_hash(((DlObject *)users->pdata[i])->id);
+        return users->len > 0 ? MAX(mark, 1) : 0;
+}
+
+bool dl_target_is_managed(const DlTarget *target)
+{
+        return target->was_managed;
+}
+
+void dl_target_hold(DlTarget *target)
+{
+        target->held_until_usec = dl_now() + target->object.core->settings->hold_timeout_usec;
+        target->was_used = false;
+        dl_target_update(target);
+}
+
+void dl_target_acquire(DlTarget *target)
+{
+        target->n_jobs++;
+        dl_target_update(target);
+}
+
+void dl_target_release(DlTarget *target)
+{
+        target->n_jobs--;
+        dl_target_update(target);
+}
+
+/* A hold ends with its first user, or when its time is over. */
+static bool update_hold(DlTarget *target, bool used)
+{
+        if (used)
+                target->was_used = true;
+        else if (target->was_used || dl_now() >= target->held_until_usec) {
+                target->held_until_usec = 0;
+                target->was_used = false;
+        }
+        return target->held_until_usec > 0;
+}
+
+static DlTargetState state_of_portals(DlTarget *target)
+{
+        unsigned count[_DL_TARGET_STATE_MAX] = {0};
+
+        for (unsigned i = 0; i < target->portals->len; i++)
+                count[((DlPortal *)target->portals->pdata[i])->state]++;
+
+        if (count[DL_TARGET_CONNECTING] > 0)
+                return DL_TARGET_CONNECTING;
+        if (count[DL_TARGET_CONNECTED] == 0)
+                return count[DL_TARGET_FAILED] > 0 || target->portals->len == 0
+                               ? DL_TARGET_FAILED
+                               : DL_TARGET_DISCONNECTED;
+        return count[DL_TARGET_CONNECTED] == target->portals->len ? DL_TARGET_CONNECTED
+                                                                  : DL_TARGET_DEGRADED;
+}
+
+static void let_go(DlTarget *target)
+{
+        for (unsigned i = 0; i < target->portals->len; i++) {
+                DlPortal *portal = target->portals->pdata[i];
+
+                if (portal->state == DL_TARGET_DISCONNECTED)
+                        continue;
+                portal->state = DL_TARGET_DISCONNECTED;
+                dl_object_changed(&target->object, "PortalStates");
+        }
+        target->next_check_usec = 0;
+}
+
+static bool has_attachment(const DlTarget *target)
+{
+        g_autoptr(GPtrArray) all = dl_core_list(target->object.core, DL_KIND_ATTACHMENT);
+
+        for (unsigned i = 0; i < all->len; i++)
+                if (g_strcmp0(((DlAttachment *)all->pdata[i])->meta->iqn, target->object.id) == 0)
+                        return true;
+        return false;
+}
+
+static void on_secret_forgotten(const GError *error, void *userdata)
+{
+        if (error) /* without libvirt's daemon its secrets are gone, too */
+                dl_debug("A CHAP secret is not taken from libvirt: %s", error->message);
+}
+
+/* libvirt keeps it as long as a VM may have to be started with it, and no longer. */
+static void forget_unused_secret(DlTarget *target)
+{
+        DlCore *core = target->object.core;
+
+        if (target->secret_given && target->n_jobs == 0 && core->vms_known &&
+            (!target->secret || !has_attachment(target)))
+                dl_disk_forget_secret(target, on_secret_forgotten, NULL);
+}
+
+static void schedule(DlCore *core);
+
+void dl_target_update(DlTarget *target)
+{
+        DlCore *core = target->object.core;
+        uint64_t users = users_mark(target);
+        bool held = update_hold(target, users > 0);
+        bool managed = target->pinned || held || users > 0;
+        bool needed = managed || target->n_jobs > 0;
+        DlTargetState state;
+
+        if (!needed)
+                let_go(target);
+        else if (managed && target->next_check_usec == 0)
+                target->next_check_usec = dl_now() +
+                                          (state_of_portals(target) == DL_TARGET_DISCONNECTED
+                                                   ? 0
+                                                   : core->settings->check_interval_usec);
+        state = needed ? state_of_portals(target) : DL_TARGET_DISCONNECTED;
+
+        if (state != target->state) {
+                target->state = state;
+                dl_object_changed(&target->object, "State");
+                announce_to_host(core);
+        }
+        if (managed != target->was_managed) {
+                target->was_managed = managed;
+                dl_object_changed(&target->object, "Managed");
+        }
+        if (users != target->users_mark) {
+                target->users_mark = users;
+                dl_object_changed(&target->object, "Users");
+        }
+        forget_unused_secret(target);
+        schedule(core);
+}
+
+void dl_targets_update(DlCore *core)
+{
+        g_autoptr(GPtrArray) targets = dl_core_list(core, DL_KIND_TARGET);
+
+        for (unsigned i = 0; i < targets->len; i++)
+                dl_target_update(targets->pdata[i]);
+}
+
+/* ---- housekeeping: holds that expire, checks that are due ---------------------------------- */
+
+static void on_checked(const GError *error, void *userdata)
+{
+        DlTarget *target = userdata;
+
+        target->checking = false;
+        target->next_check_usec = 0;
+        dl_target_release(target);
+}
+
+/* Asks only for what is in use: the check must be light. All, while nothing is in use yet. */
+static void check(DlTarget *target)
+{
+        g_autoptr(GPtrArray) users = dl_target_users(target);
+        g_autofree uint64_t *luns = g_new0(uint64_t, users->len);
+
+        for (unsigned i = 0; i < users->len; i++)
+                luns[i] = ((DlAttachment *)users->pdata[i])->meta->lun;
+        target->checking = true;
+        target->n_jobs++;
+        dl_connect_start(target, users->len > 0 ? luns : NULL, users->len, on_checked, target);
+}
+
+static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        DlCore *core = userdata;
+        g_autoptr(GPtrArray) targets = dl_core_list(core, DL_KIND_TARGET);
+
+        for (unsigned i = 0; i < targets->len; i++) {
+                DlTarget *target = targets->pdata[i];
+
+                dl_target_update(target);
+                if (!target->checking && target->next_check_usec > 0 &&
+                    target->next_check_usec <= dl_now())
+                        check(target);
+        }
+        schedule(core);
+        return 0;
+}
+
+static uint64_t next_event(const DlTarget *target)
+{
+        uint64_t next = UINT64_MAX;
+
+        if (target->next_check_usec > 0 && !target->checking)
+                next = target->next_check_usec;
+        if (target->held_until_usec > 0 && !target->was_used)
+                next = MIN(next, target->held_until_usec);
+        return next;
+}
+
+/* One timer for all targets, off when there is nothing to wait for. */
+static void schedule(DlCore *core)
+{
+        GHashTableIter iter;
+        gpointer target;
+        uint64_t next = UINT64_MAX;
+
+        g_hash_table_iter_init(&iter, core->objects[DL_KIND_TARGET]);
+        while (g_hash_table_iter_next(&iter, NULL, &target))
+                next = MIN(next, next_event(target));
+
+        if (next == UINT64_MAX) {
+                (void)sd_event_source_set_enabled(core->housekeeping, SD_EVENT_OFF);
+                return;
+        }
+        if (!core->housekeeping) {
+                (void)sd_event_add_time(core->event, &core->housekeeping, CLOCK_MONOTONIC, next, 0,
+                                        on_housekeeping, core);
+                return;
+        }
+        (void)sd_event_source_set_time(core->housekeeping, next);
+        (void)sd_event_source_set_enabled(core->housekeeping, SD_EVENT_ONESHOT);
+}

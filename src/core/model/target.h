@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* An iSCSI target, its portals, and whether and for whom it is kept connected. Loop thread only. */
+
+#include "core/model/object.h"
+#include "util/secret.h"
+
+typedef enum DlTargetState {
+        DL_TARGET_DISCONNECTED, /* nobody needs it */
+        DL_TARGET_CONNECTING,
+        DL_TARGET_CONNECTED, /* proven on every portal */
+        DL_TARGET_DEGRADED,  /* proven on some portal */
+        DL_TARGET_FAILED,    /* needed, and on no portal reachable */
+        _DL_TARGET_STATE_MAX,
+} DlTargetState;
+
+/* "disconnected" … */
+const char *dl_target_state_name(DlTargetState state);
+
+typedef struct DlPortal {
+        char *address; /* IPv6 without brackets */
+        uint16_t port;
+        uint16_t tpgt;
+        char **way; /* the numeric portals that the last good connection went to; NULL: not known */
+        DlTargetState state;
+        DlLastError last_error;
+} DlPortal;
+
+struct DlTarget {
+        DlObject object;    /* id: the IQN */
+        GPtrArray *portals; /* DlPortal */
+        DlTargetState state;
+        DlLastError last_error;
+
+        /* CHAP; secrets are NULL if none. In mutual CHAP the target proves itself as target_user.
+         */
+        char *user, *target_user;
+        DlSecret *secret, *target_secret;
+
+        bool pinned;              /* Connect with "pin": kept until Unmanage */
+        uint64_t held_until_usec; /* Connect: kept until its first user is gone, or until then
+                                   * (monotonic); 0: not held */
+        bool was_used;            /* has, or had, a user since it was held */
+        bool was_managed;         /* what was announced last */
+        unsigned n_jobs;          /* running jobs that need it */
+        bool secret_given;        /* libvirt has its CHAP secret, or may have */
+        GPtrArray *connects;      /* DlConnect in flight */
+        uint64_t users_mark;      /* a digest of the users that were announced last */
+        bool checking;            /* the periodic check runs */
+        uint64_t next_check_usec; /* monotonic; 0: none is due */
+};
+
+bool dl_target_is_managed(const DlTarget *target);
+bool dl_target_has_credentials(const DlTarget *target);
+
+/* Published attachments, plugged in running VMs, that reach their LUN through this target. */
+GPtrArray *dl_target_users(DlTarget *target); /* DlAttachment, borrowed; free the array */
+
+/* Published LUNs that were last seen here. */
+GPtrArray *dl_target_luns(const DlTarget *target); /* DlLun, borrowed; free the array */

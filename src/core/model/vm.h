@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A libvirt domain, as last seen, and its attachments, which live in it. Loop thread only. */
+
+#include "core/model/object.h"
+#include "virt/domain-xml.h"
+#include "virt/virt.h"
+
+struct DlVm {
+        DlObject object; /* id: the domain's UUID */
+        char *name;
+        DlVirtState state;
+        bool persistent;
+        DlDomain *live;     /* NULL if not active */
+        DlDomain *inactive; /* NULL if transient */
+        GQueue queue;       /* DlOperation that want it; the head has it */
+        DlVirtCall *look;   /* a look at it under way */
+        bool look_again;
+        uint64_t asked;  /* the newest answer that was taken over, see DlVirtDomain */
+        char *releasing; /* alias of the disk that an operation waits for the guest to release */
+        void (*released)(bool released, void *userdata);
+        void *released_userdata;
+        void (*stopped)(void *userdata); /* an operation waits for its end */
+        void *stopped_userdata;
+};
+
+bool dl_vm_is_active(const DlVm *vm);
+const char *dl_vm_host(const DlVm *vm); /* the host that runs it; "" if none */
+GPtrArray *dl_vm_attachments(DlVm *vm); /* DlAttachment, borrowed; free the array */
+GPtrArray *dl_vm_required_targets(
+        DlVm *vm); /* DlTarget, borrowed; free the array: those of the
+                    * attachments that it would start with, or runs with */
+
+/* By UUID or name. NULL with VmNotFound, or LibvirtError while there is no connection. */
+DlVm *dl_core_find_vm(DlCore *core, const char *name_or_uuid, GError **error);
+
+struct DlAttachment {
+        DlObject object; /* id: UUIDv5 of VM and vDisk */
+        DlVm *vm;
+        DlDomainAttachment *meta; /* as in the domain's metadata */
+        bool plugged;             /* the disk is in the running domain */
+        bool in_config;           /* the disk is in the persistent domain: it starts with it */
+        char *target_dev;         /* "vda"; "" if in neither */
+        DlAddress *address;       /* as the domain has it, else as asked for; may be NULL */
+        DlLastError last_error;
+};
+
+DlVDisk *dl_attachment_vdisk(const DlAttachment *attachment); /* NULL if it was deleted */

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Intents. Loop thread only. */
+
+#include "core/records/journal.h"
+#include "core/records/json.h"
+#include "core/steps/kill-point.h"
+
+#include <string.h>
+
+static const char *const kinds[_DL_INTENT_MAX] = {
+        [DL_INTENT_ATTACH] = "attach",
+        [DL_INTENT_PLUG] = "plug",
+        [DL_INTENT_UNPLUG] = "unplug",
+        [DL_INTENT_DETACH] = "detach",
+};
+
+void dl_intent_free(DlIntent *intent)
+{
+        g_free(intent->key);
+        g_free(intent->vm);
+        g_free(intent->vdisk);
+        g_free(intent);
+}
+
+typedef struct Call {
+        DlCore *core;
+        DlIntentDone done;
+        void *userdata;
+} Call;
+
+static void on_committed(bool succeeded, int64_t revision, const GError *error, void *userdata)
+{
+        g_autofree Call *call = userdata;
+
+        dl_core_take_call(call->core, call);
+        call->core->n_writes--;
+        dl_kill_point("journal", 0, "committed");
+        if (call->done)
+                call->done(error, call->userdata);
+        else if (error)
+                dl_warning("The journal could not be written: %s", error->message);
+}
+
+static void commit(DlCore *core, const char *key, const char *value, DlIntentDone done,
+                   void *userdata)
+{
+        DlStoreOp op = {.key = key, .value = value};
+        Call *call = g_new(Call, 1);
+
+        *call = (Call){.core = core, .done = done, .userdata = userdata};
+        dl_core_keep_call(core, call, g_free);
+        core->n_writes++;
+        dl_store_txn(core->store, NULL, 0, &op, 1, on_committed, call);
+        dl_kill_point("journal", 0, "submitted");
+}
+
+DlIntent *dl_intent_write(DlCore *core, DlIntentKind kind, const char *vm, const char *vdisk,
+                          bool in_config, bool new_vdisk, DlIntentDone done, void *userdata)
+{
+        DlIntent *intent = g_new0(DlIntent, 1);
+        JsonBuilder *b = json_builder_new();
+        uint64_t now = dl_wallclock();
+
+        json_builder_begin_object(b);
+        dl_json_add_string(b, "kind", kinds[kind]);
+        dl_json_add_int(b, "time", (int64_t)now);
+        dl_json_add_string(b, "vm", vm);
+        dl_json_add_string(b, "vdisk", vdisk);
+        dl_json_add_bool(b, "in-config", in_config);
+        dl_json_add_bool(b, "new-vdisk", new_vdisk);
+        json_builder_end_object(b);
+        g_autofree char *value = dl_json_finish(b, false);
+
+        *intent = (DlIntent){
+                .kind = kind,
+                .key = g_strdup_printf("intent/%s/%s", vm, vdisk),
+                .vm = g_strdup(vm),
+                .vdisk = g_strdup(vdisk),
+                .time_usec = now,
+                .in_config = in_config,
+                .new_vdisk = new_vdisk,
+                .owned = true,
+        };
+        /* One attachment has one intent: an operation runs alone on its VM, and the recovery is
+         * done with a VM before an operation begins. */
+        g_hash_table_replace(core->intents, intent->key, intent);
+        commit(core, intent->key, value, done, userdata);
+        return intent;
+}
+
+void dl_intent_remove(DlCore *core, DlIntent *intent, DlIntentDone done, void *userdata)
+{
+        g_autofree char *key = g_strdup(intent->key);
+
+        g_hash_table_remove(core->intents, key);
+        commit(core, key, NULL, done, userdata);
+}
+
+void dl_intent_adopt(DlIntent *intent)
+{
+        intent->owned = true;
+}
+
+void dl_intent_abandon(DlIntent *intent)
+{
+        intent->owned = false;
+}
+
+void dl_intent_load(DlCore *core, const char *key, JsonObject *row)
+{
+        const char *kind = dl_json_string(row, "kind", "");
+        const char *vm = dl_json_string(row, "vm", NULL);
+        const char *vdisk = dl_json_string(row, "vdisk", NULL);
+
+        for (int k = 0; vm && vdisk && k < _DL_INTENT_MAX; k++) {
+                DlIntent *intent;
+
+                if (strcmp(kinds[k], kind) != 0)
+                        continue;
+                intent = g_new0(DlIntent, 1);
+                *intent = (DlIntent){
+                        .kind = (DlIntentKind)k,
+                        .key = g_strdup(key),
+                        .vm = g_strdup(vm),
+                        .vdisk = g_strdup(vdisk),
+                        .time_usec = (uint64_t)dl_json_int(row, "time", 0, INT64_MAX, 0),
+                        .in_config = dl_json_bool(row, "in-config"),
+                        .new_vdisk = dl_json_bool(row, "new-vdisk"),
+                };
+                g_hash_table_replace(core->intents, intent->key, intent);
+                return;
+        }
+        dl_warning("The intent %s cannot be understood; it is ignored", key);
+}

@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Rows of the store: one JSON object for each target, LUN and vDisk. Targets and LUNs are written
+ * behind (they can be discovered again); a vDisk is written by the flow that makes or changes it,
+ * which waits for it. Loop thread only.
+ */
+
+#include "core/records/json.h"
+#include "core/records/journal.h"
+#include "core/core-private.h"
+#include "core/steps/kill-point.h"
+#include "util/state-file.h"
+
+#include <string.h>
+
+char *dl_persist_target_key(const char *iqn)
+{
+        return g_strconcat("target/", iqn, NULL);
+}
+
+char *dl_persist_lun_key(const char *guid)
+{
+        return g_strconcat("lun/", guid, NULL);
+}
+
+char *dl_persist_vdisk_key(const char *id)
+{
+        return g_strconcat("vdisk/", id, NULL);
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+typedef struct Write {
+        DlCore *core;
+        const char *kind; /* of the row */
+        DlPersisted done; /* NULL: nobody waits */
+        void *userdata;
+} Write;
+
+static void on_written(bool succeeded, int64_t revision, const GError *error, void *userdata)
+{
+        g_autofree Write *write = userdata;
+
+        dl_core_take_call(write->core, write);
+        write->core->n_writes--;
+        dl_kill_point(write->kind, 0, "committed");
+        if (write->done)
+                write->done(error, write->userdata);
+        else if (error)
+                dl_warning("The store could not be written: %s", error->message);
+}
+
+static void write_row(DlCore *core, const char *kind, const char *key, const char *value,
+                      DlPersisted done, void *userdata)
+{
+        DlStoreOp op = {.key = key, .value = value};
+        Write *write = g_new(Write, 1);
+
+        *write = (Write){.core = core, .kind = kind, .done = done, .userdata = userdata};
+        dl_core_keep_call(core, write, g_free);
+        core->n_writes++;
+        dl_store_txn(core->store, NULL, 0, &op, 1, on_written, write);
+        dl_kill_point(kind, 0, "submitted");
+}
+
+/* ---- writing many -------------------------------------------------------------------------- */
+
+/* Each transaction waits for the disk: ten thousand LUNs that are found at once must not be as many
+ * transactions, which all others would have to wait for. */
+#define OPS_MAX 128 /* in one of the store's */
+
+typedef struct Batch {
+        DlCore *core;
+        size_t n;
+        DlStoreOp ops[OPS_MAX]; /* own copies */
+} Batch;
+
+static void batch_free(void *p)
+{
+        Batch *batch = p;
+
+        for (size_t i = 0; i < batch->n; i++) {
+                g_free((char *)batch->ops[i].key);
+                g_free((char *)batch->ops[i].value);
+        }
+        g_free(batch);
+}
+
+static void on_batch_written(bool succeeded, int64_t revision, const GError *error, void *userdata);
+
+static void submit(Batch *batch)
+{
+        batch->core->n_lun_batches++;
+        dl_core_keep_call(batch->core, batch, batch_free);
+        dl_store_txn(batch->core->store, NULL, 0, batch->ops, batch->n, on_batch_written, batch);
+        dl_kill_point("lun", 0, "submitted");
+}
+
+/* A row that the store does not take must not take the others with it. */
+static void submit_one_by_one(Batch *batch)
+{
+        for (size_t i = 0; i < batch->n; i++) {
+                Batch *one = g_new0(Batch, 1);
+
+                *one = (Batch){.core = batch->core, .n = 1};
+                one->ops[0] = batch->ops[i];
+                submit(one);
+        }
+        batch->n = 0;
+}
+
+static void on_batch_failed(const Batch *batch, const GError *error)
+{
+        for (size_t i = 0; i < batch->n; i++) {
+                DlLun *lun = DL_LOOKUP_LUN(batch->core, batch->ops[i].key + strlen("lun/"));
+
+                if (lun) /* so that it is written after the next look */
+                        g_clear_pointer(&lun->stored, g_free);
+        }
+        dl_warning("What is known of LUNs could not be stored: %s", error->message);
+}
+
+static void on_batch_written(bool succeeded, int64_t revision, const GError *error, void *userdata)
+{
+        Batch *batch = userdata;
+        DlCore *core = batch->core;
+
+        core->n_lun_batches--;
+        dl_core_take_call(core, batch);
+        dl_kill_point("lun", 0, "committed");
+        if (error && batch->n > 1 && dl_error_code(error) != DL_ERROR_ENGINE_UNAVAILABLE)
+                submit_one_by_one(batch);
+        else if (error)
+                on_batch_failed(batch, error);
+        core->n_writes -= (unsigned)batch->n;
+        batch_free(batch);
+        if (core->n_lun_batches == 0)
+                dl_persist_flush_luns(core);
+}
+
+void dl_persist_flush_luns(DlCore *core)
+{
+        while (g_hash_table_size(core->lun_rows) > 0) {
+                Batch *batch = g_new0(Batch, 1);
+                GHashTableIter iter;
+                gpointer key, value;
+
+                batch->core = core;
+                g_hash_table_iter_init(&iter, core->lun_rows);
+                while (batch->n < OPS_MAX && g_hash_table_iter_next(&iter, &key, &value)) {
+                        batch->ops[batch->n++] = (DlStoreOp){.key = key, .value = value};
+                        g_hash_table_iter_steal(&iter);
+                }
+                submit(batch);
+        }
+}
+
+/* What comes while the disk is busy with the last ones is written together after them. */
+static int on_write_luns(sd_event_source *source, void *userdata)
+{
+        DlCore *core = userdata;
+
+        if (core->n_lun_batches == 0)
+                dl_persist_flush_luns(core);
+        return 0;
+}
+
+static void write_lun(DlLun *lun, const char *value)
+{
+        DlCore *core = lun->object.core;
+        char *key = dl_persist_lun_key(lun->object.id);
+
+        if (!g_hash_table_contains(core->lun_rows, key))
+                core->n_writes++;
+        g_hash_table_replace(core->lun_rows, key, g_strdup(value));
+        if (core->write_luns)
+                (void)sd_event_source_set_enabled(core->write_luns, SD_EVENT_ONESHOT);
+        else if (sd_event_add_defer(core->event, &core->write_luns, on_write_luns, core) < 0)
+                dl_persist_flush_luns(core);
+}
+
+void dl_persist_remove_lun(DlLun *lun)
+{
+        write_lun(lun, NULL);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
+void dl_persist_remove(DlCore *core, const char *key, DlPersisted done, void *userdata)
+{
+        write_row(core, "removal", key, NULL, done, userdata);
+}
+
+void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata)
+{
+        JsonBuilder *b = json_builder_new();
+        g_autofree char *key = dl_persist_target_key(target->object.id);
+
+        json_builder_begin_object(b);
+        dl_json_add_string(b, "user", target->user);
+        dl_json_add_string(b, "target-user", target->target_user);
+        dl_json_add_bool(b, "pinned", target->pinned);
+        json_builder_set_member_name(b, "portals");
+        json_builder_begin_array(b);
+        for (unsigned i = 0; i < target->portals->len; i++) {
+                const DlPortal *portal = target->portals->pdata[i];
+
+                json_builder_begin_object(b);
+                dl_json_add_string(b, "address", portal->address);
+                dl_json_add_int(b, "port", portal->port);
+                dl_json_add_int(b, "tpgt", portal->tpgt);
+                json_builder_end_object(b);
+        }
+        json_builder_end_array(b);
+        json_builder_end_object(b);
+
+        g_autofree char *value = dl_json_finish(b, false);
+        write_row(target->object.core, "target", key, value, done, userdata);
+}
+
+void dl_persist_target(DlTarget *target)
+{
+        dl_persist_target_then(target, NULL, NULL);
+}
+
+static void add_path(JsonBuilder *b, const DlPath *path)
+{
+        json_builder_begin_object(b);
+        dl_json_add_string(b, "iqn", path->iqn);
+        dl_json_add_string(b, "address", path->address);
+        dl_json_add_int(b, "port", path->port);
+        dl_json_add_int(b, "tpgt", path->tpgt);
+        dl_json_add_int(b, "lun", (int64_t)path->lun);
+        dl_json_add_int(b, "capacity", (int64_t)path->capacity);
+        dl_json_add_string(b, "serial", path->serial);
+        dl_json_add_string(b, "fingerprint", path->fingerprint);
+        json_builder_end_object(b);
+}
+
+void dl_persist_lun(DlLun *lun)
+{
+        JsonBuilder *b = json_builder_new();
+
+        json_builder_begin_object(b);
+        dl_json_add_string(b, "vendor", lun->vendor);
+        dl_json_add_string(b, "product", lun->product);
+        dl_json_add_string(b, "serial", lun->serial);
+        dl_json_add_string(b, "revision", lun->revision);
+        dl_json_add_int(b, "capacity", (int64_t)lun->capacity);
+        dl_json_add_int(b, "logical-block-size", lun->logical_block_size);
+        dl_json_add_int(b, "physical-block-size", lun->physical_block_size);
+        dl_json_add_int(b, "discard-max-bytes", (int64_t)lun->discard_max_bytes);
+        dl_json_add_int(b, "device-type", lun->device_type);
+        dl_json_add_bool(b, "write-protected", lun->write_protected);
+        json_builder_set_member_name(b, "paths");
+        json_builder_begin_array(b);
+        for (unsigned i = 0; i < lun->paths->len; i++)
+                add_path(b, lun->paths->pdata[i]);
+        json_builder_end_array(b);
+        json_builder_end_object(b);
+
+        g_autofree char *value = dl_json_finish(b, false);
+        if (g_strcmp0(value, lun->stored) == 0)
+                return; /* most looks bring nothing new */
+        write_lun(lun, value);
+        g_free(lun->stored);
+        lun->stored = g_steal_pointer(&value);
+}
+
+char *dl_persist_vdisk_value(const DlVDisk *vdisk)
+{
+        JsonBuilder *b = json_builder_new();
+
+        json_builder_begin_object(b);
+        dl_json_add_string(b, "guid", vdisk->guid);
+        dl_json_add_string(b, "alias", vdisk->alias);
+        dl_json_add_string(b, "description", vdisk->description);
+        json_builder_set_member_name(b, "images");
+        json_builder_begin_array(b);
+        for (unsigned i = 0; i < vdisk->images->len; i++) {
+                const DlImage *image = vdisk->images->pdata[i];
+
+                json_builder_begin_object(b);
+                dl_json_add_int(b, "time", (int64_t)image->time_usec);
+                dl_json_add_string(b, "uid", image->uid);
+                json_builder_end_object(b);
+        }
+        json_builder_end_array(b);
+        json_builder_end_object(b);
+        return dl_json_finish(b, false);
+}
+
+/* ---- secrets ------------------------------------------------------------------------------- */
+
+/* Names of files are digests: an IQN may have characters that a file name may not. */
+static char *secret_name(const char *iqn, const char *kind)
+{
+        g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, iqn, -1);
+
+        return g_strconcat(digest, ".", kind, NULL);
+}
+
+static char *secrets_directory(DlCore *core)
+{
+        return g_build_filename(core->settings->state_directory, "secrets", NULL);
+}
+
+#define INITIATOR_KIND "chap"
+#define TARGET_KIND    "chap-target"
+
+/* Two files to write, or (without a secret) to remove, on a worker: fsync waits. */
+typedef struct SaveSecrets {
+        DlCore *core;
+        char *directory;
+        char *names[2];
+        DlSecret *secrets[2];
+        GError *error;
+        DlPersisted done;
+        void *userdata;
+} SaveSecrets;
+
+static void save_secrets(void *data)
+{
+        SaveSecrets *save = data;
+
+        for (int i = 0; i < 2 && !save->error; i++) {
+                if (save->secrets[i])
+                        dl_state_file_write(save->directory, save->names[i], save->secrets[i],
+                                            &save->error);
+                else
+                        dl_state_file_delete(save->directory, save->names[i], &save->error);
+        }
+}
+
+static void on_secrets_saved(void *data)
+{
+        SaveSecrets *save = data;
+
+        save->core->n_writes--;
+        if (save->done)
+                save->done(save->error, save->userdata);
+        else if (save->error)
+                dl_warning("A CHAP secret could not be kept: %s", save->error->message);
+}
+
+static void save_free(void *data)
+{
+        SaveSecrets *save = data;
+
+        for (int i = 0; i < 2; i++) {
+                g_free(save->names[i]);
+                dl_secret_unref(save->secrets[i]);
+        }
+        g_free(save->directory);
+        g_clear_error(&save->error);
+        g_free(save);
+}
+
+void dl_persist_secrets(const DlTarget *target, DlPersisted done, void *userdata)
+{
+        DlCore *core = target->object.core;
+        SaveSecrets *save = g_new0(SaveSecrets, 1);
+
+        *save = (SaveSecrets){
+                .core = core,
+                .directory = secrets_directory(core),
+                .names = {secret_name(target->object.id, INITIATOR_KIND),
+                          secret_name(target->object.id, TARGET_KIND)},
+                .secrets = {dl_secret_ref(target->secret), dl_secret_ref(target->target_secret)},
+                .done = done,
+                .userdata = userdata,
+        };
+        core->n_writes++;
+        dl_workers_submit(core->store_worker, "secrets", save_secrets, on_secrets_saved, save,
+                          save_free);
+}
+
+/* Two small files a target, before the first client is served. */
+static DlSecret *load_secret(const DlTarget *target, const char *kind)
+{
+        g_autofree char *directory = secrets_directory(target->object.core);
+        g_autofree char *name = secret_name(target->object.id, kind);
+        g_autoptr(GError) error = NULL;
+        DlSecret *secret = NULL;
+
+        if (!dl_state_file_read(directory, name, &secret, &error) || !secret)
+                dl_warning(
+                        "The CHAP secret of %s could not be read (%s); set its credentials again",
+                        target->object.id, error ? error->message : "there is none");
+        return secret;
+}
+
+/* ---- loading ------------------------------------------------------------------------------- */
+
+static void load_target(DlCore *core, const char *iqn, JsonObject *row)
+{
+        DlTarget *target = dl_target_new(core, iqn);
+        JsonArray *portals = dl_json_array(row, "portals");
+
+        for (unsigned i = 0; portals && i < json_array_get_length(portals); i++) {
+                JsonObject *p = dl_json_element(portals, i);
+                const char *address = p ? dl_json_string(p, "address", NULL) : NULL;
+
+                if (!address ||
+                    dl_target_find_portal(target, address,
+                                          (uint16_t)dl_json_int(p, "port", 1, UINT16_MAX, 3260)))
+                        continue;
+
+                DlPortal *portal = g_new0(DlPortal, 1);
+                portal->address = g_strdup(address);
+                portal->port = (uint16_t)dl_json_int(p, "port", 1, UINT16_MAX, 3260);
+                portal->tpgt = (uint16_t)dl_json_int(p, "tpgt", 0, UINT16_MAX, 0);
+                portal->last_error.code = -1;
+                g_ptr_array_add(target->portals, portal);
+        }
+        target->pinned = dl_json_bool(row, "pinned");
+        target->user = g_strdup(dl_json_string(row, "user", NULL));
+        target->target_user = g_strdup(dl_json_string(row, "target-user", NULL));
+        if (target->user)
+                target->secret = load_secret(target, INITIATOR_KIND);
+        target->secret_given = target->secret != NULL; /* maybe, by a former run */
+        if (target->target_user)
+                target->target_secret = load_secret(target, TARGET_KIND);
+        dl_object_publish(&target->object);
+}
+
+static DlPath *load_path(JsonObject *row)
+{
+        const char *iqn = dl_json_string(row, "iqn", NULL);
+        const char *address = dl_json_string(row, "address", NULL);
+
+        if (!iqn || !address)
+                return NULL;
+
+        DlPath *path = g_new0(DlPath, 1);
+        *path = (DlPath){
+                .iqn = g_strdup(iqn),
+                .address = g_strdup(address),
+                .port = (uint16_t)dl_json_int(row, "port", 1, UINT16_MAX, 3260),
+                .tpgt = (uint16_t)dl_json_int(row, "tpgt", 0, UINT16_MAX, 0),
+                .lun = (uint64_t)dl_json_int(row, "lun", 0, INT64_MAX, 0),
+                .capacity = (uint64_t)dl_json_int(row, "capacity", 0, INT64_MAX, 0),
+                .serial = g_strdup(dl_json_string(row, "serial", "")),
+                .fingerprint = g_strdup(dl_json_string(row, "fingerprint", NULL)),
+                .last_error.code = -1,
+        };
+        return path;
+}
+
+static void load_lun(DlCore *core, const char *guid, JsonObject *row, const char *stored)
+{
+        DlLun *lun = dl_lun_new(core, guid);
+        JsonArray *paths = dl_json_array(row, "paths");
+
+        dl_set_string(&lun->vendor, dl_json_string(row, "vendor", ""));
+        dl_set_string(&lun->product, dl_json_string(row, "product", ""));
+        dl_set_string(&lun->serial, dl_json_string(row, "serial", ""));
+        dl_set_string(&lun->revision, dl_json_string(row, "revision", ""));
+        lun->capacity = (uint64_t)dl_json_int(row, "capacity", 0, INT64_MAX, 0);
+        lun->logical_block_size = (uint32_t)dl_json_int(row, "logical-block-size", 0, UINT32_MAX,
+                                                        0);
+        lun->physical_block_size = (uint32_t)dl_json_int(row, "physical-block-size", 0, UINT32_MAX,
+                                                         0);
+        lun->discard_max_bytes = (uint64_t)dl_json_int(row, "discard-max-bytes", 0, INT64_MAX, 0);
+        lun->device_type = (uint8_t)dl_json_int(row, "device-type", 0, 31, 0);
+        lun->write_protected = dl_json_bool(row, "write-protected");
+        for (unsigned i = 0; paths && i < json_array_get_length(paths); i++) {
+                JsonObject *p = dl_json_element(paths, i);
+                DlPath *path = p ? load_path(p) : NULL;
+
+                if (path)
+                        dl_lun_add_path(lun, path);
+        }
+        lun->stored = g_strdup(stored);
+        dl_lun_update(lun);
+        dl_object_publish(&lun->object);
+}
+
+static void load_vdisk(DlCore *core, const char *id, JsonObject *row, int64_t revision)
+{
+        const char *guid = dl_json_string(row, "guid", NULL);
+        JsonArray *images = dl_json_array(row, "images");
+
+        DlVDisk *vdisk = dl_vdisk_new(core, guid, dl_json_string(row, "alias", NULL),
+                                      dl_json_string(row, "description", NULL));
+        if (strcmp(vdisk->object.id, id) != 0) {
+                dl_warning("The row of vDisk %s belongs to another LUN and is ignored", id);
+                dl_vdisk_free(vdisk);
+                return;
+        }
+        vdisk->revision = revision;
+        for (unsigned i = 0; images && i < json_array_get_length(images); i++) {
+                JsonObject *o = dl_json_element(images, i);
+                DlImage *image;
+
+                if (!o)
+                        continue;
+                image = g_new0(DlImage, 1);
+                image->time_usec = (uint64_t)dl_json_int(o, "time", 0, INT64_MAX, 0);
+                image->uid = g_strdup(dl_json_string(o, "uid", ""));
+                g_ptr_array_add(vdisk->images, image);
+        }
+        dl_object_publish(&vdisk->object);
+}
+
+static bool is_understood(const char *key, const char *id, JsonObject *row)
+{
+        if (g_str_has_prefix(key, "target/"))
+                return dl_iscsi_name_is_valid(id);
+        return !g_str_has_prefix(key, "vdisk/") || dl_json_string(row, "guid", NULL);
+}
+
+static void load_row(DlCore *core, const DlStoreEntry *entry)
+{
+        g_autoptr(JsonNode) node = dl_json_parse(entry->value);
+        JsonObject *row = node ? json_node_get_object(node) : NULL;
+        const char *id = strchr(entry->key, '/');
+
+        if (!row || !id || !id[1] || !is_understood(entry->key, id + 1, row)) {
+                dl_warning("The row %s of the store cannot be understood; it is ignored",
+                           entry->key);
+                return;
+        }
+        id++;
+        if (g_str_has_prefix(entry->key, "target/"))
+                load_target(core, id, row);
+        else if (g_str_has_prefix(entry->key, "lun/"))
+                load_lun(core, id, row, entry->value);
+        else if (g_str_has_prefix(entry->key, "vdisk/"))
+                load_vdisk(core, id, row, entry->mod_revision);
+        else if (g_str_has_prefix(entry->key, "intent/"))
+                dl_intent_load(core, entry->key, row);
+}
+
+typedef struct Load {
+        DlCore *core;
+        void (*loaded)(DlCore *core, const GError *error);
+} Load;
+
+static void on_ranged(const DlStoreEntry *entries, size_t n_entries, int64_t revision,
+                      const GError *error, void *userdata)
+{
+        g_autofree Load *load = userdata;
+
+        dl_core_take_call(load->core, load);
+        for (size_t i = 0; i < n_entries; i++)
+                load_row(load->core, &entries[i]);
+        load->loaded(load->core, error);
+}
+
+void dl_persist_load(DlCore *core, void (*loaded)(DlCore *core, const GError *error))
+{
+        Load *load = g_new(Load, 1);
+
+        *load = (Load){.core = core, .loaded = loaded};
+        dl_core_keep_call(core, load, g_free);
+        dl_store_range(core->store, "", on_ranged, load);
+}

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Shared steps of the flows on one disk: everything but the proof, which is disk-prove.c. Loop
+ * thread only. */
+
+#include "core/steps/disk-work.h"
+#include "core/steps/attach-guard.h"
+#include "core/steps/disk-xml.h"
+#include "util/uuid.h"
+
+#include <string.h>
+
+DlDiskWork *dl_disk_work_new(DlIntentKind kind, const char *vdisk, const DlDomainAttachment *meta)
+{
+        DlDiskWork *work = g_new0(DlDiskWork, 1);
+
+        work->kind = kind;
+        work->vdisk = g_strdup(vdisk);
+        work->disk_alias = vdisk ? dl_disk_alias(vdisk) : NULL;
+        work->meta = meta ? dl_domain_attachment_copy(meta) : NULL;
+        return work;
+}
+
+void dl_disk_work_free(void *p)
+{
+        DlDiskWork *work = p;
+
+        dl_proof_free(work->proof);
+        if (work->intent)
+                dl_intent_abandon(work->intent);
+        if (work->free_extra)
+                work->free_extra(work->extra);
+        sd_event_source_disable_unref(work->timer);
+        dl_domain_attachment_free(work->meta);
+        g_free(work->vdisk);
+        g_free(work->disk_alias);
+        g_free(work);
+}
+
+DlAttachment *dl_disk_work_attachment(DlOperation *op)
+{
+        char id[DL_UUID_SIZE];
+
+        dl_uuid_for_attachment(op->vm->object.id, dl_disk_work(op)->vdisk, id);
+        return DL_LOOKUP_ATTACHMENT(op->job.object.core, id);
+}
+
+static DlVirt *virt(DlOperation *op)
+{
+        return op->job.object.core->virt;
+}
+
+static void wait_for_call(DlOperation *op, DlVirtCall *call)
+{
+        dl_op_wait(op, call, (void (*)(void *))dl_virt_cancel);
+}
+
+static void fail_called(DlOperation *op, const GError *error)
+{
+        /* No answer: it may have taken effect, or may do so late. And what cannot be undone now
+         * must not be forgotten. */
+        if (op->undoing || dl_error_code(error) == DL_ERROR_TIMED_OUT ||
+            !dl_core_has_libvirt(op->job.object.core))
+                dl_disk_work(op)->leave_to_recovery = true;
+        dl_op_fail(op, g_error_copy(error));
+}
+
+/* What is not to be undone by the operation: it does not know the domain (any more). */
+static bool is_left_to_recovery(DlOperation *op)
+{
+        return dl_disk_work(op)->leave_to_recovery || !op->vm->object.published;
+}
+
+/* The end of a step that is one call to libvirt. */
+static void on_called(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (!error)
+                dl_op_next(op);
+        else
+                fail_called(op, error);
+}
+
+/* ---- the attachment ------------------------------------------------------------------------ */
+
+void dl_step_find(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        DlAttachment *a = dl_disk_work_attachment(op);
+
+        if (!a) {
+                dl_op_failf(op, DL_ERROR_NOT_ATTACHED,
+                            "The vDisk is not attached to VM %s any more", op->vm->name);
+                return;
+        }
+        dl_domain_attachment_free(work->meta);
+        work->meta = dl_domain_attachment_copy(a->meta);
+        work->in_config = a->in_config;
+        dl_op_next(op);
+}
+
+/* ---- proof --------------------------------------------------------------------------------- */
+
+static void on_proven(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+        DlDiskWork *work = dl_disk_work(op);
+        const DlProof *proof = work->proof;
+
+        if (error) {
+                GError *copy = g_error_copy(error);
+
+                g_clear_pointer(&work->proof, dl_proof_free);
+                dl_op_fail(op, copy);
+                return;
+        }
+        dl_set_string(&work->meta->iqn, proof->target->object.id);
+        work->meta->lun = proof->lun;
+        dl_op_concerns(op, DL_KIND_TARGET, proof->target->object.id);
+        dl_op_report(op, "Proved %s as LUN %" G_GUINT64_FORMAT " of %s at %s:%u", work->meta->guid,
+                     proof->lun, proof->target->object.id, proof->address, proof->port);
+        dl_op_next(op);
+}
+
+static void stop_proof(void *p)
+{
+        g_clear_pointer(&dl_disk_work(p)->proof, dl_proof_free);
+}
+
+void dl_step_prove(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        const DlDomainAttachment *meta = work->meta;
+
+        work->proof = dl_proof_start(op->job.object.core, meta->guid, meta->iqn, meta->lun,
+                                     meta->readonly, on_proven, op);
+        dl_op_wait(op, op, stop_proof);
+}
+
+void dl_undo_prove(DlOperation *op)
+{
+        stop_proof(op);
+        dl_op_next(op);
+}
+
+/* ---- journal ------------------------------------------------------------------------------- */
+
+static void on_begun(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (!error) {
+                dl_op_next(op);
+                return;
+        }
+        dl_intent_remove(op->job.object.core, work->intent, NULL, NULL);
+        work->intent = NULL;
+        dl_op_fail(op, g_error_copy(error));
+}
+
+/* What is under way on the same disk, or is not settled yet; or makes the same LUN another VM's. */
+static bool is_being_changed(DlOperation *op)
+{
+        const DlDiskWork *work = dl_disk_work(op);
+        GHashTableIter iter;
+        gpointer p;
+
+        g_hash_table_iter_init(&iter, op->job.object.core->intents);
+        while (g_hash_table_iter_next(&iter, NULL, &p)) {
+                const DlIntent *other = p;
+
+                if (strcmp(other->vdisk, work->vdisk) == 0 &&
+                    (strcmp(other->vm, op->vm->object.id) == 0 ||
+                     (other->kind == DL_INTENT_ATTACH && work->kind == DL_INTENT_ATTACH)))
+                        return true;
+        }
+        return false;
+}
+
+/* Written back by us it would lose what we could not read. */
+static bool has_broken_metadata(const DlVm *vm)
+{
+        return (vm->live && vm->live->metadata_broken) ||
+               (vm->inactive && vm->inactive->metadata_broken);
+}
+
+static void refuse_broken_metadata(DlOperation *op)
+{
+        dl_op_failf(op, DL_ERROR_LIBVIRT_ERROR,
+                    "The metadata of VM %s has attachments that cannot be understood; correct or "
+                    "remove its element of " DL_METADATA_URI,
+                    op->vm->name);
+}
+
+void dl_step_begin(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (is_being_changed(op)) {
+                dl_op_failf(op, DL_ERROR_BUSY,
+                            "The vDisk %s is being changed by another job; try again when it has "
+                            "ended",
+                            work->vdisk);
+                return;
+        }
+        if (has_broken_metadata(op->vm)) {
+                refuse_broken_metadata(op);
+                return;
+        }
+        work->intent = dl_intent_write(
+                op->job.object.core, work->kind, op->vm->object.id, work->vdisk, work->in_config,
+                !DL_LOOKUP_VDISK(op->job.object.core, work->vdisk), on_begun, op);
+}
+
+static void on_settled(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (error) /* it stays in the journal, and the next start finds it settled */
+                dl_op_report(op, "The journal could not be written: %s", error->message);
+        dl_op_next(op);
+}
+
+void dl_step_settle(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        dl_intent_remove(op->job.object.core, work->intent, on_settled, op);
+        work->intent = NULL;
+}
+
+void dl_undo_begin(DlOperation *op)
+{
+        DlVm *vm = DL_LOOKUP_VM(op->job.object.core, op->vm->object.id); /* maybe a new one */
+
+        if (!dl_disk_work(op)->intent) { /* settled already */
+                dl_op_next(op);
+                return;
+        }
+        if (!is_left_to_recovery(op) || !vm) {
+                dl_step_settle(op);
+                return;
+        }
+        /* The intent stays, and the recovery, which comes after a look, makes one or the other of
+         * it. */
+        dl_op_report(op, "What libvirt has made of it is found out, and made good");
+        dl_vm_look(vm);
+        dl_op_next(op);
+}
+
+void dl_undo_look(DlOperation *op)
+{
+        if (is_left_to_recovery(op)) /* which looks for itself, once this operation has ended */
+                dl_op_next(op);
+        else
+                dl_step_look(op);
+}
+
+/* ---- metadata ------------------------------------------------------------------------------ */
+
+static DlVirtAffect affected(const DlVm *vm)
+{
+        return (dl_vm_is_active(vm) ? DL_VIRT_LIVE : 0) | (vm->persistent ? DL_VIRT_CONFIG : 0);
+}
+
+/* own NULL: without this attachment. */
+static void write_metadata(DlOperation *op, DlDomainAttachment *own)
+{
+        g_autoptr(GPtrArray) attachments = dl_vm_attachments(op->vm);
+        g_autoptr(GPtrArray) metas = g_ptr_array_new();
+        DlAttachment *before = dl_disk_work_attachment(op);
+
+        if (has_broken_metadata(op->vm)) {
+                refuse_broken_metadata(op);
+                return;
+        }
+        for (unsigned i = 0; i < attachments->len; i++)
+                if (attachments->pdata[i] != before)
+                        g_ptr_array_add(metas, ((DlAttachment *)attachments->pdata[i])->meta);
+        if (own)
+                g_ptr_array_add(metas, own);
+
+        g_autofree char *xml = dl_metadata_to_xml((DlDomainAttachment *const *)metas->pdata,
+                                                  metas->len);
+        wait_for_call(op, dl_virt_set_metadata(virt(op), op->vm->object.id, xml, affected(op->vm),
+                                               on_called, op));
+}
+
+static bool has_metadata(const DlDomain *domain, const DlDomainAttachment *own)
+{
+        g_autofree char *wanted = dl_metadata_to_xml((DlDomainAttachment *[]){(void *)own}, 1);
+
+        for (unsigned i = 0; domain && i < domain->attachments->len; i++) {
+                DlDomainAttachment *meta = domain->attachments->pdata[i];
+                g_autofree char *xml = strcmp(meta->id, own->id) == 0 ? dl_metadata_to_xml(&meta, 1)
+                                                                      : NULL;
+
+                if (g_strcmp0(xml, wanted) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* A disk that is plugged in again is there already, and writing costs as much as plugging. */
+void dl_step_write_metadata(DlOperation *op)
+{
+        const DlVm *vm = op->vm;
+        DlDomainAttachment *own = dl_disk_work(op)->meta;
+        DlVirtAffect wanted = affected(vm);
+
+        if ((!(wanted & DL_VIRT_LIVE) || has_metadata(vm->live, own)) &&
+            (!(wanted & DL_VIRT_CONFIG) || has_metadata(vm->inactive, own)))
+                dl_op_next(op);
+        else
+                write_metadata(op, own);
+}
+
+void dl_step_remove_metadata(DlOperation *op)
+{
+        if (op->undoing && is_left_to_recovery(op))
+                dl_op_next(op);
+        else
+                write_metadata(op, NULL);
+}
+
+/* ---- disk ---------------------------------------------------------------------------------- */
+
+void dl_step_give_secret(DlOperation *op)
+{
+        DlTarget *target = dl_disk_work(op)->proof ? dl_disk_work(op)->proof->target : NULL;
+
+        if (target && target->secret)
+                wait_for_call(op, dl_disk_give_secret(target, on_called, op));
+        else
+                dl_op_next(op);
+}
+
+static char *disk_xml(DlOperation *op, bool live)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        return dl_disk_xml(op->job.object.core, work->meta, work->proof, live);
+}
+
+void dl_step_attach_config(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (!op->vm->persistent || dl_vm_find_disk(op->vm->inactive, work->disk_alias)) {
+                dl_op_next(op);
+                return;
+        }
+        g_autofree char *xml = disk_xml(op, false);
+        wait_for_call(op, dl_virt_attach_device(virt(op), op->vm->object.id, xml, DL_VIRT_CONFIG,
+                                                DL_VIRT_TIMEOUT_USEC, on_called, op));
+}
+
+static void detach_config(DlOperation *op)
+{
+        wait_for_call(op, dl_virt_detach_device(virt(op), op->vm->object.id,
+                                                dl_disk_work(op)->disk_alias, DL_VIRT_CONFIG,
+                                                DL_VIRT_TIMEOUT_USEC, on_called, op));
+}
+
+void dl_step_detach_config(DlOperation *op)
+{
+        if (op->vm->persistent && dl_vm_find_disk(op->vm->inactive, dl_disk_work(op)->disk_alias))
+                detach_config(op);
+        else
+                dl_op_next(op);
+}
+
+void dl_undo_attach_config(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (is_left_to_recovery(op) || work->in_config || !op->vm->persistent)
+                dl_op_next(op);
+        else
+                detach_config(op);
+}
+
+static void on_plugged(const GError *error, void *userdata)
+{
+        DlAttachment *a = dl_disk_work_attachment(userdata);
+
+        if (!error) /* there is no way back but the guest's */
+                dl_disk_work(userdata)->leave_to_recovery = true;
+        if (!error && a && dl_last_error_set(&a->last_error, NULL))
+                dl_object_changed(&a->object, "LastError");
+        on_called(error, userdata);
+}
+
+void dl_step_attach_live(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (!work->plug || dl_vm_find_disk(op->vm->live, work->disk_alias)) {
+                dl_op_next(op);
+                return;
+        }
+        g_autofree char *xml = disk_xml(op, true);
+        dl_op_wait(op,
+                   dl_attach_guarded(op->job.object.core, op->vm->object.id, xml,
+                                     (const char *const *)work->proof->way, on_plugged, op),
+                   (void (*)(void *))dl_attach_guard_cancel);
+}
+
+/* ---- release by the guest ------------------------------------------------------------------ */
+
+static void stop_waiting_for_guest(void *p)
+{
+        DlOperation *op = p;
+        DlDiskWork *work = dl_disk_work(op);
+
+        dl_vm_wait_for_release(op->vm, NULL, NULL, NULL);
+        dl_virt_cancel(work->request);
+        work->request = NULL;
+        work->timer = sd_event_source_disable_unref(work->timer);
+}
+
+static void did_not_release(DlOperation *op, const char *why)
+{
+        if (dl_disk_work(op)->request) /* nobody knows what becomes of it */
+                dl_disk_work(op)->leave_to_recovery = true;
+        stop_waiting_for_guest(op);
+        dl_op_failf(
+                op, DL_ERROR_GUEST_DID_NOT_RELEASE,
+                "The guest of VM %s did not release the disk (%s); it is still plugged. Stop using "
+                "it in the guest, then unplug it again",
+                op->vm->name, why);
+}
+
+static int on_release_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        did_not_release(userdata, "it has not answered in time");
+        return 0;
+}
+
+/* Both the request's end and the guest's answer are needed, in whichever order they come. */
+static void check_released(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (work->request || !work->released)
+                return;
+        work->leave_to_recovery = true; /* it cannot be taken back */
+        stop_waiting_for_guest(op);
+        dl_op_next(op);
+}
+
+static void on_released(bool released, void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (!released) {
+                did_not_release(op, "it refused");
+                return;
+        }
+        dl_disk_work(op)->released = true;
+        check_released(op);
+}
+
+static void on_requested(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+        DlDiskWork *work = dl_disk_work(op);
+
+        work->request = NULL;
+        if (error && !work->released) {
+                stop_waiting_for_guest(op);
+                fail_called(op, error);
+                return;
+        }
+        check_released(op);
+}
+
+void dl_step_detach_live(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        uint64_t usec = op->job.object.core->settings->release_timeout_usec;
+        int r;
+
+        if (!dl_vm_find_disk(op->vm->live, work->disk_alias)) {
+                dl_op_next(op);
+                return;
+        }
+        r = sd_event_add_time_relative(op->job.object.core->event, &work->timer, CLOCK_MONOTONIC,
+                                       usec, 0, on_release_deadline, op);
+        if (r < 0) {
+                dl_op_failf(op, DL_ERROR_FAILED, "No timer: %s", g_strerror(-r));
+                return;
+        }
+        dl_vm_wait_for_release(op->vm, work->disk_alias, on_released, op);
+        work->request = dl_virt_detach_device(virt(op), op->vm->object.id, work->disk_alias,
+                                              DL_VIRT_LIVE, usec, on_requested, op);
+        dl_op_wait(op, op, stop_waiting_for_guest);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The steps that the flows on one disk of one VM share: attach, plug, unplug, detach, and the
+ * recovery of them. The flows (flow-attach.c, flow-plug.c, recover.c) put them into their tables.
+ * Loop thread only.
+ */
+
+#include "core/records/journal.h"
+#include "core/steps/operation.h"
+#include "core/steps/proof.h"
+
+/* The data of such an operation. */
+typedef struct DlDiskWork {
+        char *vdisk;              /* id */
+        char *disk_alias;         /* of the disk element */
+        DlDomainAttachment *meta; /* what the attachment is, or is to be */
+        DlIntentKind kind;
+        DlIntent *intent;
+        bool plug;              /* into the running domain */
+        bool in_config;         /* the disk was in the persistent domain when the operation began */
+        bool leave_to_recovery; /* what the domain says decides how a failure from here on ends */
+
+        DlProof *proof; /* keeps the target; NULL: not proven yet */
+
+        /* the guest is asked to release the disk */
+        DlVirtCall *request; /* NULL: it has ended */
+        sd_event_source *timer;
+        bool released;
+
+        void *extra; /* of the flow */
+        GDestroyNotify free_extra;
+} DlDiskWork;
+
+/* meta may be NULL (then dl_step_find comes first). */
+DlDiskWork *dl_disk_work_new(DlIntentKind kind, const char *vdisk, const DlDomainAttachment *meta);
+void dl_disk_work_free(void *work);
+static inline DlDiskWork *dl_disk_work(DlOperation *op)
+{
+        return op->data;
+}
+DlAttachment *dl_disk_work_attachment(DlOperation *op); /* NULL if it is not there (any more) */
+
+/* Takes the attachment's data from the domain. NotAttached. */
+void dl_step_find(DlOperation *op);
+/* Proves the LUN (see proof.h), and keeps its target. */
+void dl_step_prove(DlOperation *op);
+void dl_undo_prove(DlOperation *op);
+/* The journal: before the first side effect, and after the last. */
+void dl_step_begin(DlOperation *op);
+void dl_undo_begin(DlOperation *op);
+void dl_step_settle(DlOperation *op);
+/* So that what was undone is seen before the failure is told. Stands before dl_step_begin. */
+void dl_undo_look(DlOperation *op);
+/* CHAP for QEMU, if the target wants it. */
+void dl_step_give_secret(DlOperation *op);
+/* The metadata element, with this attachment as it is to be, or without it. */
+void dl_step_write_metadata(DlOperation *op);
+void dl_step_remove_metadata(DlOperation *op);
+/* The disk element of the persistent domain. Nothing to do for a transient one, or if it is there
+ * (is not there) already. */
+void dl_step_attach_config(DlOperation *op);
+void dl_step_detach_config(DlOperation *op);
+void dl_undo_attach_config(DlOperation *op); /* not if it was there before */
+/* The disk of the running domain: plugs; asks the guest to release it and waits until it has. */
+void dl_step_attach_live(DlOperation *op);
+void dl_step_detach_live(DlOperation *op);

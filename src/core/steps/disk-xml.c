@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From attachment and proof to the disk element. Loop thread only. */
+
+#include "core/steps/disk-xml.h"
+#include "util/uuid.h"
+
+#include <string.h>
+
+/* Of "192.0.2.1:3260" or "[2001:db8::1]:3260". */
+static char *host_of(const char *portal)
+{
+        const char *end = strrchr(portal, *portal == '[' ? ']' : ':');
+
+        return g_strndup(portal + (*portal == '['), (size_t)(end - portal) - (*portal == '['));
+}
+
+char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlProof *proof,
+                  bool live)
+{
+        const DlTarget *target = proof->target;
+        g_autofree char *alias = dl_disk_alias(meta->vdisk);
+        g_autofree char *dev = dl_target_dev(meta->iface, (unsigned)meta->index);
+        g_autofree char *host = live && proof->way ? host_of(proof->way[0])
+                                                   : g_strdup(proof->address);
+        char secret[DL_UUID_SIZE];
+
+        dl_uuid_for_secret(target->object.id, secret);
+
+        DlDiskSpec spec = {
+                .alias = alias,
+                .device = meta->device,
+                .bus = meta->iface,
+                .target_dev = dev,
+                .serial = meta->serial,
+                .iqn = target->object.id,
+                .lun = proof->lun,
+                .host_name = host,
+                .host_port = proof->port,
+                .initiator_name = core->initiator_name,
+                .chap_user = target->secret ? target->user : NULL,
+                .secret_uuid = target->secret ? secret : NULL,
+                .boot_order = meta->boot_order,
+                .propagate_errors = meta->propagate_errors,
+                .shareable = meta->shared,
+                .readonly = meta->readonly,
+                .address = meta->address,
+        };
+        return dl_disk_spec_to_xml(&spec);
+}
+
+DlVirtCall *dl_disk_give_secret(DlTarget *target, DlVirtDone done, void *userdata)
+{
+        char uuid[DL_UUID_SIZE];
+
+        dl_uuid_for_secret(target->object.id, uuid);
+        g_autofree char *usage = g_strconcat("directlun-", uuid, NULL);
+        target->secret_given = true;
+        return dl_virt_set_secret(target->object.core->virt, uuid, usage, target->secret, done,
+                                  userdata);
+}
+
+DlVirtCall *dl_disk_forget_secret(DlTarget *target, DlVirtDone done, void *userdata)
+{
+        char uuid[DL_UUID_SIZE];
+
+        dl_uuid_for_secret(target->object.id, uuid);
+        target->secret_given = false;
+        return dl_virt_forget_secret(target->object.core->virt, uuid, done, userdata);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Proving all disks of a VM. Loop thread only. */
+
+#include "core/steps/run-proof.h"
+#include "core/steps/disk-xml.h"
+#include "core/steps/proof.h"
+#include "util/uuid.h"
+
+#include <string.h>
+
+typedef struct Disk {
+        DlRunProof *run;
+        DlDomainAttachment *meta;
+        DlProof *proof;
+        char *alias;
+        bool proven;
+} Disk;
+
+struct DlRunProof {
+        DlVm *vm;
+        GPtrArray *disks; /* Disk */
+        unsigned n_open;
+        sd_event_source *none; /* there is nothing to prove */
+        DlVirtCall *call;
+        unsigned writing; /* index of the disk being written */
+        DlRunProven done;
+        void *userdata;
+};
+
+static void disk_free(gpointer p)
+{
+        Disk *disk = p;
+
+        dl_proof_free(disk->proof);
+        dl_domain_attachment_free(disk->meta);
+        g_free(disk->alias);
+        g_free(disk);
+}
+
+void dl_run_proof_free(DlRunProof *run)
+{
+        if (!run)
+                return;
+        dl_virt_cancel(run->call);
+        sd_event_source_disable_unref(run->none);
+        g_ptr_array_unref(run->disks);
+        g_free(run);
+}
+
+/* ---- proving ------------------------------------------------------------------------------- */
+
+/* Last in its callers: done() may free us. */
+static void tell(DlRunProof *run, const GError *error)
+{
+        DlRunProven done = run->done;
+
+        run->done = NULL;
+        if (done)
+                done(error, run->userdata);
+}
+
+static void on_proven(const GError *error, void *userdata)
+{
+        Disk *disk = userdata;
+        DlRunProof *run = disk->run;
+
+        run->n_open--;
+        disk->proven = !error;
+        if (error || run->n_open == 0)
+                tell(run, error);
+}
+
+static int on_none(sd_event_source *source, void *userdata)
+{
+        tell(userdata, NULL);
+        return 0;
+}
+
+static void start_disk(DlRunProof *run, const DlAttachment *a)
+{
+        Disk *disk = g_new0(Disk, 1);
+
+        *disk = (Disk){
+                .run = run,
+                .meta = dl_domain_attachment_copy(a->meta),
+                .alias = dl_disk_alias(a->meta->vdisk),
+        };
+        g_ptr_array_add(run->disks, disk);
+        run->n_open++;
+        disk->proof = dl_proof_start(run->vm->object.core, disk->meta->guid, disk->meta->iqn,
+                                     disk->meta->lun, disk->meta->readonly, on_proven, disk);
+}
+
+DlRunProof *dl_run_proof_start(DlVm *vm, DlRunProven done, void *userdata)
+{
+        DlRunProof *run = g_new0(DlRunProof, 1);
+        g_autoptr(GPtrArray) attachments = dl_vm_attachments(vm);
+
+        *run = (DlRunProof){
+                .vm = vm,
+                .disks = g_ptr_array_new_with_free_func(disk_free),
+                .done = done,
+                .userdata = userdata,
+        };
+        for (unsigned i = 0; i < attachments->len; i++)
+                if (((DlAttachment *)attachments->pdata[i])->in_config)
+                        start_disk(run, attachments->pdata[i]);
+        if (run->n_open == 0)
+                (void)sd_event_add_defer(vm->object.core->event, &run->none, on_none, run);
+        return run;
+}
+
+/* ---- writing: one disk after the other ----------------------------------------------------- */
+
+static void write_next(DlRunProof *run);
+
+static Disk *current(DlRunProof *run)
+{
+        return run->disks->pdata[run->writing];
+}
+
+static void on_written(const GError *error, void *userdata)
+{
+        DlRunProof *run = userdata;
+
+        run->call = NULL;
+        if (error) {
+                tell(run, error);
+                return;
+        }
+        run->writing++;
+        write_next(run);
+}
+
+/* The disk element names another portal, or another number, than the one that was proven. */
+static bool moved(const Disk *disk, const DlVm *vm)
+{
+        const DlDomainDisk *element = dl_vm_find_disk(vm->inactive, disk->alias);
+        g_autofree char *source = g_strdup_printf("%s/%u", disk->proof->target->object.id,
+                                                  dl_iscsi_lun_for_qemu(disk->proof->lun));
+
+        return element && (g_strcmp0(element->source, source) != 0 ||
+                           g_strcmp0(element->host_name, disk->proof->address) != 0 ||
+                           element->host_port != disk->proof->port);
+}
+
+/* In one step: a crash must not leave the VM without the disk. */
+static void update(DlRunProof *run, const Disk *disk)
+{
+        DlCore *core = run->vm->object.core;
+        g_autofree char *xml = dl_disk_xml(core, disk->meta, disk->proof, false);
+
+        run->call = dl_virt_update_device(core->virt, run->vm->object.id, xml, DL_VIRT_CONFIG,
+                                          on_written, run);
+}
+
+static void on_secret_given(const GError *error, void *userdata)
+{
+        DlRunProof *run = userdata;
+        Disk *disk = current(run);
+
+        run->call = NULL;
+        if (error)
+                tell(run, error);
+        else if (moved(disk, run->vm))
+                update(run, disk);
+        else
+                on_written(NULL, run);
+}
+
+static void write_next(DlRunProof *run)
+{
+        if (run->writing >= run->disks->len) {
+                tell(run, NULL);
+                return;
+        }
+        DlTarget *target = current(run)->proof->target;
+        if (target->secret)
+                run->call = dl_disk_give_secret(target, on_secret_given, run);
+        else
+                on_secret_given(NULL, run);
+}
+
+static int on_begin_writing(sd_event_source *source, void *userdata)
+{
+        write_next(userdata);
+        return 0;
+}
+
+void dl_run_proof_write(DlRunProof *run, DlRunProven done, void *userdata)
+{
+        run->done = done;
+        run->userdata = userdata;
+        run->writing = 0;
+        run->none = sd_event_source_disable_unref(run->none);
+        (void)sd_event_add_defer(run->vm->object.core->event, &run->none, on_begin_writing, run);
+}
