@@ -93,6 +93,7 @@ static void call_act(DlBusCall *call, void *object)
                 .job_token = call->options.job_token,
                 .timeout_usec = (uint64_t)call->options.timeout_ms * 1000,
                 .force = call->options.force,
+                .dry_run = call->options.dry_run,
                 .done = on_done,
                 .userdata = call,
         };
@@ -308,15 +309,15 @@ void dl_bus_calls_end(DlBus *bus)
 
 int dl_bus_reply_object(DlBusCall *call, const DlJob *job, sd_bus_message *reply)
 {
-        return dl_bus_append_path(reply, job->result_objects->pdata[0]);
+        return dl_bus_append_result(reply, job);
 }
 
 int dl_bus_reply_objects(DlBusCall *call, const DlJob *job, sd_bus_message *reply)
 {
-        return dl_bus_append_paths(reply, job->result_objects);
+        return dl_bus_append_results(reply, job);
 }
 
 int dl_bus_reply_string(DlBusCall *call, const DlJob *job, sd_bus_message *reply)
 {
-        return sd_bus_message_append(reply, "s", job->result_string);
+        return sd_bus_message_append(reply, "s", job->result_string ? job->result_string : "");
 }

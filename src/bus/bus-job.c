@@ -94,6 +94,11 @@ DL_BUS_GETTER(get_cancelable, DlJob, job, reply)
         return sd_bus_message_append(reply, "b", job->cancelable);
 }
 
+DL_BUS_GETTER(get_dry_run, DlJob, job, reply)
+{
+        return sd_bus_message_append(reply, "b", job->dry_run);
+}
+
 DL_BUS_GETTER(get_token, DlJob, job, reply)
 {
         return dl_bus_append_text(reply, job->token);
@@ -129,6 +134,7 @@ const sd_bus_vtable dl_bus_job_vtable[] = {
         DL_BUS_CHANGES("Objects", "ao", get_objects),
         DL_BUS_CONST("StartedByUid", "u", get_started_by_uid),
         DL_BUS_CHANGES("Cancelable", "b", get_cancelable),
+        DL_BUS_CONST("DryRun", "b", get_dry_run),
         DL_BUS_CONST("Token", "s", get_token),
         DL_BUS_CHANGES("Error", "(ss)", get_error),
         DL_BUS_CHANGES("Report", "as", get_report),

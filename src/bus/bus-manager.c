@@ -256,7 +256,7 @@ static DlJob *start_create(DlBusCall *call, void *args, void *object, const DlRe
 
 static int reply_create(DlBusCall *call, const DlJob *job, sd_bus_message *reply)
 {
-        int r = dl_bus_append_path(reply, job->result_objects->pdata[0]);
+        int r = dl_bus_append_result(reply, job);
 
         return r < 0 ? r : sd_bus_message_append(reply, "b", job->result_created);
 }

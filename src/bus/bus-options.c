@@ -116,6 +116,7 @@ static const DlBusOption common_options[] = {
         {"job-token", 's', .offset = offsetof(DlBusCommon, job_token)},
         {"timeout-ms", 'u', .offset = offsetof(DlBusCommon, timeout_ms)},
         {"force", 'b', .offset = offsetof(DlBusCommon, force)},
+        {"dry-run", 'b', .offset = offsetof(DlBusCommon, dry_run)},
         {},
 };
 

@@ -33,6 +33,7 @@ typedef struct DlBusCommon {
         const char *job_token; /* NULL: none */
         uint32_t timeout_ms;   /* 0: the default */
         int force;
+        int dry_run;
 } DlBusCommon;
 
 #define DL_BUS_TIMEOUT_MS_MAX (24u * 3600 * 1000)

@@ -24,6 +24,34 @@ int dl_bus_append_paths(sd_bus_message *m, const GPtrArray *objects)
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+int dl_bus_append_result(sd_bus_message *m, const DlJob *job)
+{
+        const DlObjectRef *would;
+
+        if (job->result_objects->len > 0)
+                return dl_bus_append_path(m, job->result_objects->pdata[0]);
+        if (job->would_give->len == 0) /* a dry run that cannot tell */
+                return sd_bus_message_append(m, "o", "/");
+        would = job->would_give->pdata[0];
+        g_autofree char *path = dl_bus_path(would->kind, would->id);
+        return sd_bus_message_append(m, "o", path);
+}
+
+int dl_bus_append_results(sd_bus_message *m, const DlJob *job)
+{
+        int r = sd_bus_message_open_container(m, 'a', "o");
+
+        for (unsigned i = 0; r >= 0 && i < job->result_objects->len; i++)
+                r = dl_bus_append_path(m, job->result_objects->pdata[i]);
+        for (unsigned i = 0; r >= 0 && i < job->would_give->len; i++) {
+                const DlObjectRef *would = job->would_give->pdata[i];
+                g_autofree char *path = dl_bus_path(would->kind, would->id);
+
+                r = sd_bus_message_append(m, "o", path);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 int dl_bus_append_text(sd_bus_message *m, const char *text)
 {
         g_autofree char *valid = g_utf8_make_valid(text ? text : "", -1);

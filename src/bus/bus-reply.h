@@ -4,7 +4,7 @@
 /* Appending what many members show, to replies and properties. All return negative errno. Loop
  * thread only. */
 
-#include "core/model/object.h"
+#include "core/job.h"
 
 #include <systemd/sd-bus.h>
 
@@ -12,6 +12,11 @@
 int dl_bus_append_path(sd_bus_message *m, const void *object);
 /* ao: of DlObjects */
 int dl_bus_append_paths(sd_bus_message *m, const GPtrArray *objects);
+/* o, ao: the result of a job, the first or all; of a dry run: what it would be, "/" if it cannot
+ * tell
+ */
+int dl_bus_append_result(sd_bus_message *m, const DlJob *job);
+int dl_bus_append_results(sd_bus_message *m, const DlJob *job);
 /* (ss): error name and message; empty if there is none */
 int dl_bus_append_last_error(sd_bus_message *m, const DlLastError *e);
 /* s: of text that may not be UTF-8, and NULL */

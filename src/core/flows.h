@@ -25,6 +25,7 @@ typedef struct DlRequest {
         const char *job_token; /* NULL: none */
         uint64_t timeout_usec; /* 0: the default of the operation */
         bool force;
+        bool dry_run; /* only tells, in the job's report, what would be done */
         DlJobDone done;
         void *userdata;
 } DlRequest;

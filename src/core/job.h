@@ -28,12 +28,14 @@ struct DlJob {
         GPtrArray *objects;                 /* DlObjectRef */
         uint32_t uid;                       /* of who asked */
         bool cancelable;
-        char *token; /* never NULL */
+        bool dry_run; /* does nothing, and tells what it would do */
+        char *token;  /* never NULL */
         DlLastError error;
         GPtrArray *report; /* char *: what was done or rolled back, in order */
 
         /* The result, valid in the done callback. */
         GPtrArray *result_objects; /* DlObject, borrowed */
+        GPtrArray *would_give;     /* of a dry run: DlObjectRef, what would be made */
         bool result_created;
         char *result_string;
 };

@@ -71,5 +71,20 @@ def license_headers(top):
     return problems
 
 
-ALL = {'clang-format': clang_format, 'include order': include_order,
+def dry_runs(top):
+    """Each step of the flows that clients start says what a dry run makes of it."""
+    problems = []
+    flows = [p for p in files(top) if p.startswith('src/core/flows/') and p.endswith('.c')]
+    for path in flows:
+        if path.endswith(('/recover.c', '/flow-find-vm.c')):
+            continue  # not started by a method with options
+        source = read(top, path)
+        for table in re.findall(r'\bconst DlStep \w+\[\] = \{(.*?)\};', source, re.S):
+            for row in re.findall(r'\{([^{}]*)\}', table):
+                if not re.search(r'\.dry = \w+', row):
+                    problems.append('%s: a step without .dry: {%s}' % (path, row))
+    return problems
+
+
+ALL = {'dry runs': dry_runs, 'clang-format': clang_format, 'include order': include_order,
        'license headers': license_headers}

@@ -140,6 +140,19 @@ static void connect_inline(DlOperation *op)
                 dl_op_next(op);
 }
 
+static void tell_inline(DlOperation *op)
+{
+        const Wish *w = wish(op);
+        const char *iqn = dl_disk_work(op)->meta->iqn;
+        DlTarget *target = w->address ? DL_LOOKUP_TARGET(op->job.object.core, iqn) : NULL;
+
+        if (w->address && (!target || !dl_target_find_portal(target, w->address, w->port)))
+                dl_op_would(op, "add the portal %s:%u of target %s", w->address, w->port, iqn);
+        if (w->chap.user)
+                dl_op_would(op, "keep the credentials given for target %s", iqn);
+        dl_op_next(op);
+}
+
 /* Others use the target: it is made what it was before. */
 static void restore_target(const Wish *w, DlTarget *target)
 {
@@ -413,6 +426,15 @@ static void undo_vdisk(DlOperation *op)
                 dl_op_next(op);
 }
 
+static void tell_vdisk(DlOperation *op)
+{
+        const DlDiskWork *work = dl_disk_work(op);
+
+        if (!DL_LOOKUP_VDISK(op->job.object.core, work->vdisk))
+                dl_op_would(op, "make the vDisk %s of %s", work->vdisk, work->meta->guid);
+        dl_op_next(op);
+}
+
 /* Another operation may have been faster: from here to the intent nothing is waited for. */
 static void check_again(DlOperation *op)
 {
@@ -456,25 +478,32 @@ static void give_attachment(DlOperation *op)
         dl_op_next(op);
 }
 
+static void tell_attachment(DlOperation *op)
+{
+        dl_op_would_give(op, DL_KIND_ATTACHMENT, dl_disk_work(op)->meta->id);
+        dl_op_next(op);
+}
+
 static const DlStep attach_steps[] = {
-        {"looking at the VM", dl_step_look},
-        {"connecting to the target", adopt_inline, undo_inline},
-        {"connecting to the target", connect_inline},
-        {"checking", look_for_others},
-        {"checking", check},
-        {"proving the LUN", dl_step_prove, dl_undo_prove},
-        {"attaching", check_again},
-        {"attaching", dl_op_next, dl_undo_look},
-        {"attaching", dl_step_begin, dl_undo_begin, .firm = true},
-        {"attaching", ensure_vdisk, undo_vdisk},
-        {"attaching", dl_step_give_secret},
-        {"attaching", dl_step_write_metadata, dl_step_remove_metadata},
-        {"attaching", dl_step_attach_config, dl_undo_attach_config},
-        {"plugging", dl_step_attach_live},
-        {"looking at the VM", dl_step_look},
-        {"finishing", check_attached},
-        {"finishing", dl_step_settle},
-        {"finishing", give_attachment},
+        {"looking at the VM", dl_step_look, .dry = dl_step_look},
+        {"connecting to the target", adopt_inline, undo_inline, .dry = tell_inline},
+        {"connecting to the target", connect_inline, .dry = connect_inline},
+        {"checking", look_for_others, .dry = look_for_others},
+        {"checking", check, .dry = check},
+        {"proving the LUN", dl_step_prove, dl_undo_prove, .dry = dl_step_prove},
+        {"attaching", check_again, .dry = check_again},
+        {"attaching", dl_op_next, dl_undo_look, .dry = dl_op_next},
+        {"attaching", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},
+        {"attaching", ensure_vdisk, undo_vdisk, .dry = tell_vdisk},
+        {"attaching", dl_step_give_secret, .dry = dl_dry_give_secret},
+        {"attaching", dl_step_write_metadata, dl_step_remove_metadata,
+         .dry = dl_dry_write_metadata},
+        {"attaching", dl_step_attach_config, dl_undo_attach_config, .dry = dl_dry_attach_config},
+        {"plugging", dl_step_attach_live, .dry = dl_dry_attach_live},
+        {"looking at the VM", dl_step_look, .dry = dl_op_next},
+        {"finishing", check_attached, .dry = dl_op_next},
+        {"finishing", dl_step_settle, .dry = dl_op_next},
+        {"finishing", give_attachment, .dry = tell_attachment},
 };
 
 static DlDomainAttachment *meta_of_spec(const DlDeviceSpec *spec, const char *guid)

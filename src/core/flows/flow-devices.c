@@ -136,7 +136,8 @@ static void give(DlOperation *op)
         dl_op_next(op);
 }
 
-static const DlStep list_steps[] = {{"asking the targets", refresh}, {"listing", give}};
+static const DlStep list_steps[] = {{"asking the targets", refresh, .dry = refresh},
+                                    {"listing", give, .dry = give}};
 
 DlJob *dl_flow_device_list(DlCore *core, const DlRequest *request, const char *const *guids,
                            const char *storage_type, bool do_refresh, GError **error)

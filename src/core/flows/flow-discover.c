@@ -119,6 +119,31 @@ static bool take_over(DlOperation *op, const DlIscsiFoundTarget *found, GError *
         return true;
 }
 
+static void tell_found(DlOperation *op, const DlIscsiFoundTarget *found)
+{
+        const DiscoverWork *work = op->data;
+        const DlTarget *target = DL_LOOKUP_TARGET(op->job.object.core, found->iqn);
+
+        if (!target)
+                dl_op_would(op, "add target %s", found->iqn);
+        if (work->chap.user && (!target || !is_known_for(target, &work->chap)))
+                dl_op_would(op, "keep the credentials given for target %s", found->iqn);
+        dl_op_would_give(op, DL_KIND_TARGET, found->iqn);
+}
+
+/* All or none. */
+static bool has_room(DlOperation *op, const DlIscsiFoundTarget *targets, size_t n_targets,
+                     GError **error)
+{
+        DlCore *core = op->job.object.core;
+
+        for (size_t i = 0; i < n_targets; i++)
+                if (!DL_LOOKUP_TARGET(core, targets[i].iqn) &&
+                    !dl_core_has_room(core, DL_KIND_TARGET, error))
+                        return false;
+        return true;
+}
+
 static void on_discovered(const DlIscsiFoundTarget *targets, size_t n_targets, const GError *error,
                           void *userdata)
 {
@@ -131,8 +156,14 @@ static void on_discovered(const DlIscsiFoundTarget *targets, size_t n_targets, c
                             work->port, error->message);
                 return;
         }
+        if (!has_room(op, targets, n_targets, &refused)) {
+                dl_op_fail(op, g_steal_pointer(&refused));
+                return;
+        }
         for (size_t i = 0; i < n_targets; i++)
-                if (!take_over(op, &targets[i], &refused)) {
+                if (op->job.dry_run)
+                        tell_found(op, &targets[i]);
+                else if (!take_over(op, &targets[i], &refused)) {
                         dl_op_fail(op, g_steal_pointer(&refused));
                         return;
                 }
@@ -157,7 +188,8 @@ static void discover(DlOperation *op)
                    (void (*)(void *))dl_iscsi_cancel);
 }
 
-static const DlStep discover_steps[] = {{"discovering", discover}};
+/* What is found is only told in a dry run. */
+static const DlStep discover_steps[] = {{"discovering", discover, .dry = discover}};
 
 DlJob *dl_flow_discover(DlCore *core, const DlRequest *request, const char *address, uint16_t port,
                         const DlChap *chap, GError **error)
@@ -211,7 +243,29 @@ static void add(DlOperation *op)
         dl_op_next(op);
 }
 
-static const DlStep add_target_steps[] = {{"adding", add}};
+static void tell_add(DlOperation *op)
+{
+        const AddWork *work = op->data;
+        DlCore *core = op->job.object.core;
+        DlTarget *target = DL_LOOKUP_TARGET(core, work->iqn);
+        g_autoptr(GError) error = NULL;
+
+        if (!target && !dl_core_has_room(core, DL_KIND_TARGET, &error)) {
+                dl_op_fail(op, g_steal_pointer(&error));
+                return;
+        }
+        for (size_t i = 0; i < work->n_portals; i++) {
+                const DlPortalArg *p = &work->portals[i];
+
+                if (!target || !dl_target_find_portal(target, p->address, p->port))
+                        dl_op_would(op, "add the portal %s:%u of target %s", p->address, p->port,
+                                    work->iqn);
+        }
+        dl_op_would_give(op, DL_KIND_TARGET, work->iqn);
+        dl_op_next(op);
+}
+
+static const DlStep add_target_steps[] = {{"adding", add, .dry = tell_add}};
 
 DlJob *dl_flow_add_target(DlCore *core, const DlRequest *request, const char *iqn,
                           const DlPortalArg *portals, size_t n_portals, GError **error)

@@ -20,18 +20,18 @@ static void check_plug(DlOperation *op)
 }
 
 static const DlStep plug_steps[] = {
-        {"looking at the VM", dl_step_look},
-        {"looking at the VM", dl_step_find},
-        {"looking at the VM", check_plug},
-        {"proving the LUN", dl_step_prove, dl_undo_prove},
-        {"plugging", dl_op_next, dl_undo_look},
-        {"plugging", dl_step_begin, dl_undo_begin, .firm = true},
-        {"plugging", dl_step_give_secret},
-        {"plugging", dl_step_write_metadata},
-        {"plugging", dl_step_attach_config, dl_undo_attach_config},
-        {"plugging", dl_step_attach_live},
-        {"looking at the VM", dl_step_look},
-        {"finishing", dl_step_settle},
+        {"looking at the VM", dl_step_look, .dry = dl_step_look},
+        {"looking at the VM", dl_step_find, .dry = dl_step_find},
+        {"looking at the VM", check_plug, .dry = check_plug},
+        {"proving the LUN", dl_step_prove, dl_undo_prove, .dry = dl_step_prove},
+        {"plugging", dl_op_next, dl_undo_look, .dry = dl_op_next},
+        {"plugging", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},
+        {"plugging", dl_step_give_secret, .dry = dl_dry_give_secret},
+        {"plugging", dl_step_write_metadata, .dry = dl_dry_write_metadata},
+        {"plugging", dl_step_attach_config, dl_undo_attach_config, .dry = dl_dry_attach_config},
+        {"plugging", dl_step_attach_live, .dry = dl_dry_attach_live},
+        {"looking at the VM", dl_step_look, .dry = dl_op_next},
+        {"finishing", dl_step_settle, .dry = dl_op_next},
 };
 
 static DlOperation *start(DlAttachment *attachment, const char *operation, DlIntentKind kind,
@@ -72,14 +72,14 @@ static void check_unplug(DlOperation *op)
 }
 
 static const DlStep unplug_steps[] = {
-        {"looking at the VM", dl_step_look},
-        {"looking at the VM", dl_step_find},
-        {"looking at the VM", check_unplug},
-        {"waiting for the guest", dl_step_begin, dl_undo_begin, .firm = true},
-        {"waiting for the guest", dl_step_detach_live},
-        {"unplugging", dl_step_detach_config},
-        {"looking at the VM", dl_step_look},
-        {"finishing", dl_step_settle},
+        {"looking at the VM", dl_step_look, .dry = dl_step_look},
+        {"looking at the VM", dl_step_find, .dry = dl_step_find},
+        {"looking at the VM", check_unplug, .dry = check_unplug},
+        {"waiting for the guest", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},
+        {"waiting for the guest", dl_step_detach_live, .dry = dl_dry_detach_live},
+        {"unplugging", dl_step_detach_config, .dry = dl_dry_detach_config},
+        {"looking at the VM", dl_step_look, .dry = dl_op_next},
+        {"finishing", dl_step_settle, .dry = dl_op_next},
 };
 
 DlJob *dl_flow_unplug(DlAttachment *attachment, const DlRequest *request, GError **error)
@@ -91,14 +91,14 @@ DlJob *dl_flow_unplug(DlAttachment *attachment, const DlRequest *request, GError
 /* ---- detach -------------------------------------------------------------------------------- */
 
 static const DlStep detach_steps[] = {
-        {"looking at the VM", dl_step_look},
-        {"looking at the VM", dl_step_find},
-        {"waiting for the guest", dl_step_begin, dl_undo_begin, .firm = true},
-        {"waiting for the guest", dl_step_detach_live},
-        {"detaching", dl_step_detach_config},
-        {"detaching", dl_step_remove_metadata},
-        {"looking at the VM", dl_step_look},
-        {"finishing", dl_step_settle},
+        {"looking at the VM", dl_step_look, .dry = dl_step_look},
+        {"looking at the VM", dl_step_find, .dry = dl_step_find},
+        {"waiting for the guest", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},
+        {"waiting for the guest", dl_step_detach_live, .dry = dl_dry_detach_live},
+        {"detaching", dl_step_detach_config, .dry = dl_dry_detach_config},
+        {"detaching", dl_step_remove_metadata, .dry = dl_dry_remove_metadata},
+        {"looking at the VM", dl_step_look, .dry = dl_op_next},
+        {"finishing", dl_step_settle, .dry = dl_op_next},
 };
 
 DlJob *dl_flow_detach(DlAttachment *attachment, const DlRequest *request, GError **error)

@@ -106,14 +106,30 @@ static void update_config(DlOperation *op)
         dl_run_proof_write(work->proof, on_done, op);
 }
 
+static void tell_config(DlOperation *op)
+{
+        g_autoptr(GPtrArray) changes = dl_run_proof_changes(((RunWork *)op->data)->proof);
+
+        for (unsigned i = 0; i < changes->len; i++)
+                dl_op_would(op, "%s", (const char *)changes->pdata[i]);
+        dl_op_next(op);
+}
+
+static void tell_start(DlOperation *op)
+{
+        dl_op_would(op, "start VM %s on host %s", op->vm->name,
+                    dl_core_local_host(core_of(op))->object.id);
+        dl_op_next(op);
+}
+
 static const DlStep run_steps[] = {
-        {"looking at the VM", dl_step_look},
-        {"looking at the VM", check_run},
-        {"connecting", prove},
-        {"starting", update_config, NULL, .firm = true},
-        {"starting", start_vm},
-        {"looking at the VM", dl_step_look},
-        {"finishing", give_host},
+        {"looking at the VM", dl_step_look, .dry = dl_step_look},
+        {"looking at the VM", check_run, .dry = check_run},
+        {"connecting", prove, .dry = prove},
+        {"starting", update_config, .firm = true, .dry = tell_config},
+        {"starting", start_vm, .dry = tell_start},
+        {"looking at the VM", dl_step_look, .dry = dl_op_next},
+        {"finishing", give_host, .dry = give_host},
 };
 
 /* So far there is one host: among the preferred ones, or nobody prefers any. */
@@ -250,11 +266,22 @@ static void look_after_stop(DlOperation *op)
                                              on_looked_after_stop, op));
 }
 
+static void tell_stop(DlOperation *op)
+{
+        const RunWork *work = op->data;
+
+        dl_op_would(op,
+                    work->graceful ? "ask the guest of VM %s to shut down, and wait for it"
+                                   : "power off VM %s",
+                    op->vm->name);
+        dl_op_next(op);
+}
+
 static const DlStep stop_steps[] = {
-        {"looking at the VM", dl_step_look},
-        {"looking at the VM", check_stop},
-        {"stopping", stop_vm},
-        {"looking at the VM", look_after_stop},
+        {"looking at the VM", dl_step_look, .dry = dl_step_look},
+        {"looking at the VM", check_stop, .dry = check_stop},
+        {"stopping", stop_vm, .dry = tell_stop},
+        {"looking at the VM", look_after_stop, .dry = dl_op_next},
 };
 
 DlJob *dl_flow_stop(DlVm *vm, const DlRequest *request, bool graceful, GError **error)

@@ -123,6 +123,24 @@ static void pin(DlOperation *op)
                 dl_op_next(op);
 }
 
+static void tell_pin(DlOperation *op)
+{
+        const TargetWork *work = op->data;
+
+        if (work->pin && !work->target->pinned)
+                dl_op_would(op, "pin target %s", work->target->object.id);
+        dl_op_next(op);
+}
+
+static void tell_keep(DlOperation *op)
+{
+        const TargetWork *work = op->data;
+
+        if (!dl_target_is_managed(work->target))
+                dl_op_would(op, "keep target %s connected", work->target->object.id);
+        dl_op_next(op);
+}
+
 static void keep(DlOperation *op)
 {
         TargetWork *work = op->data;
@@ -133,10 +151,10 @@ static void keep(DlOperation *op)
 }
 
 static const DlStep connect_steps[] = {
-        {"connecting", ask},
-        {"connecting", check_wanted},
-        {"connecting", pin, NULL, .firm = true},
-        {"connecting", keep},
+        {"connecting", ask, .dry = ask},
+        {"connecting", check_wanted, .dry = check_wanted},
+        {"connecting", pin, .firm = true, .dry = tell_pin},
+        {"connecting", keep, .dry = tell_keep},
 };
 
 DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const char *const *guids,
@@ -187,10 +205,19 @@ static void let_go(DlOperation *op)
         dl_op_next(op);
 }
 
+static void tell_let_go(DlOperation *op)
+{
+        const TargetWork *work = op->data;
+
+        if (dl_target_is_managed(work->target))
+                dl_op_would(op, "let go of target %s", work->target->object.id);
+        dl_op_next(op);
+}
+
 static const DlStep unmanage_steps[] = {
-        {"letting go", check_unused},
-        {"letting go", unpin, NULL, .firm = true},
-        {"letting go", let_go},
+        {"letting go", check_unused, .dry = check_unused},
+        {"letting go", unpin, .firm = true, .dry = dl_op_next},
+        {"letting go", let_go, .dry = tell_let_go},
 };
 
 DlJob *dl_flow_unmanage(DlTarget *target, const DlRequest *request, GError **error)
@@ -213,7 +240,8 @@ static void give_luns(DlOperation *op)
         dl_op_next(op);
 }
 
-static const DlStep rescan_steps[] = {{"asking the target", ask}, {"asking the target", give_luns}};
+static const DlStep rescan_steps[] = {{"asking the target", ask, .dry = ask},
+                                      {"asking the target", give_luns, .dry = give_luns}};
 
 DlJob *dl_flow_rescan(DlTarget *target, const DlRequest *request, GError **error)
 {
@@ -253,9 +281,30 @@ static void forget_secret(DlOperation *op)
                 dl_disk_forget_secret(work->target, on_secret_forgotten, op);
 }
 
+static void tell_forget_secret(DlOperation *op)
+{
+        const TargetWork *work = op->data;
+
+        if (!work->chap.secret && work->target->secret_given)
+                dl_op_would(op, "take the CHAP secret of target %s from libvirt",
+                            work->target->object.id);
+        dl_op_next(op);
+}
+
+static void tell_credentials(DlOperation *op)
+{
+        const TargetWork *work = op->data;
+
+        dl_op_would(op,
+                    work->chap.secret ? "set the credentials of target %s"
+                                      : "remove the credentials of target %s",
+                    work->target->object.id);
+        dl_op_next(op);
+}
+
 static const DlStep credentials_steps[] = {
-        {"writing", forget_secret, NULL, .firm = true},
-        {"writing", set_credentials},
+        {"writing", forget_secret, .firm = true, .dry = tell_forget_secret},
+        {"writing", set_credentials, .dry = tell_credentials},
 };
 
 DlJob *dl_flow_set_credentials(DlTarget *target, const DlRequest *request, const DlChap *chap,
@@ -313,11 +362,20 @@ static void forget(DlOperation *op)
         dl_target_remove(target, on_done, op);
 }
 
+static void tell_forget(DlOperation *op)
+{
+        const TargetWork *work = op->data;
+
+        dl_op_would(op, "forget target %s, with its credentials and what only it showed",
+                    work->target->object.id);
+        dl_op_next(op);
+}
+
 static const DlStep forget_steps[] = {
-        {"forgetting", check_forget},
-        {"forgetting", forget_secret, NULL, .firm = true},
-        {"forgetting", check_forget},
-        {"forgetting", forget},
+        {"forgetting", check_forget, .dry = check_forget},
+        {"forgetting", forget_secret, .firm = true, .dry = tell_forget_secret},
+        {"forgetting", check_forget, .dry = check_forget},
+        {"forgetting", forget, .dry = tell_forget},
 };
 
 DlJob *dl_flow_forget(DlTarget *target, const DlRequest *request, GError **error)

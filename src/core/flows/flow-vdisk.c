@@ -3,6 +3,7 @@
 
 #include "core/steps/operation.h"
 #include "core/steps/vdisk-create.h"
+#include "util/uuid.h"
 
 #include <string.h>
 
@@ -68,16 +69,17 @@ static void on_created(DlVDisk *vdisk, bool created, const GError *error, void *
         dl_op_next(op);
 }
 
-static void create(DlOperation *op)
+static void check_create(DlOperation *op)
 {
         const VDiskWork *work = op->data;
         DlCore *core = op->job.object.core;
         DlVDisk *vdisk = dl_vdisk_of_guid(core, work->guid);
         g_autoptr(GError) error = NULL;
 
-        if (vdisk)
-                on_created(vdisk, false, NULL, op);
-        else if (!DL_LOOKUP_LUN(core, work->guid) || dl_lun_is_nameless(work->guid))
+        if (vdisk) {
+                dl_op_result(op, vdisk);
+                dl_op_finish(op);
+        } else if (!DL_LOOKUP_LUN(core, work->guid) || dl_lun_is_nameless(work->guid))
                 dl_op_failf(
                         op, DL_ERROR_LUN_NOT_FOUND,
                         "No LUN with GUID %s is known; discover its target and connect to it first",
@@ -85,10 +87,33 @@ static void create(DlOperation *op)
         else if (!dl_core_has_room(core, DL_KIND_VDISK, &error))
                 dl_op_fail(op, g_steal_pointer(&error));
         else
-                dl_vdisk_create(core, work->guid, work->alias, work->description, on_created, op);
+                dl_op_next(op);
 }
 
-static const DlStep create_steps[] = {{"creating", create, NULL, .firm = true}};
+static void create(DlOperation *op)
+{
+        const VDiskWork *work = op->data;
+
+        dl_vdisk_create(op->job.object.core, work->guid, work->alias, work->description, on_created,
+                        op);
+}
+
+static void tell_create(DlOperation *op)
+{
+        const VDiskWork *work = op->data;
+        char id[DL_UUID_SIZE];
+
+        dl_uuid_for_guid(work->guid, id);
+        dl_op_would(op, "make the vDisk %s of %s", id, work->guid);
+        dl_op_would_give(op, DL_KIND_VDISK, id);
+        op->job.result_created = true;
+        dl_op_next(op);
+}
+
+static const DlStep create_steps[] = {
+        {"creating", check_create, .dry = check_create},
+        {"creating", create, .firm = true, .dry = tell_create},
+};
 
 DlJob *dl_flow_create_vdisk(DlCore *core, const DlRequest *request, const char *guid,
                             const char *alias, const char *description, GError **error)
@@ -127,7 +152,23 @@ static void update(DlOperation *op)
                 dl_vdisk_write(vdisk, work->alias, work->description, on_written, op);
 }
 
-static const DlStep update_steps[] = {{"writing", update, NULL, .firm = true}};
+static void tell_update(DlOperation *op)
+{
+        const VDiskWork *work = op->data;
+        const DlVDisk *vdisk = find(op);
+
+        if (!vdisk)
+                return;
+        if (work->alias && strcmp(work->alias, vdisk->alias) != 0)
+                dl_op_would(op, "change the alias of vDisk %s to '%s'", work->id, work->alias);
+        if (work->description && strcmp(work->description, vdisk->description) != 0)
+                dl_op_would(op, "change the description of vDisk %s", work->id);
+        dl_op_next(op);
+}
+
+static const DlStep update_steps[] = {
+        {"writing", update, .firm = true, .dry = tell_update},
+};
 
 DlJob *dl_flow_vdisk_update(DlVDisk *vdisk, const DlRequest *request, const char *alias,
                             const char *description, GError **error)
@@ -143,7 +184,7 @@ DlJob *dl_flow_vdisk_update(DlVDisk *vdisk, const DlRequest *request, const char
 
 /* ---- delete -------------------------------------------------------------------------------- */
 
-static void delete (DlOperation *op)
+static void check_delete(DlOperation *op)
 {
         DlVDisk *vdisk = find(op);
 
@@ -154,10 +195,28 @@ static void delete (DlOperation *op)
                 dl_op_failf(op, DL_ERROR_IN_USE, "vDisk %s is attached to VM %s; detach it first",
                             vdisk->alias, ((DlAttachment *)attachments->pdata[0])->vm->name);
         else
+                dl_op_next(op);
+}
+
+static void delete (DlOperation *op)
+{
+        DlVDisk *vdisk = find(op);
+
+        if (vdisk)
                 dl_vdisk_remove(vdisk, on_written, op);
 }
 
-static const DlStep delete_steps[] = {{"deleting", delete, NULL, .firm = true}};
+static void tell_delete(DlOperation *op)
+{
+        dl_op_would(op, "delete the vDisk %s; the data of its LUN stay",
+                    ((const VDiskWork *)op->data)->id);
+        dl_op_next(op);
+}
+
+static const DlStep delete_steps[] = {
+        {"deleting", check_delete, .dry = check_delete},
+        {"deleting", delete, .firm = true, .dry = tell_delete},
+};
 
 DlJob *dl_flow_vdisk_delete(DlVDisk *vdisk, const DlRequest *request, GError **error)
 {

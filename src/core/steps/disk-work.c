@@ -193,21 +193,35 @@ static void refuse_broken_metadata(DlOperation *op)
                     op->vm->name);
 }
 
-void dl_step_begin(DlOperation *op)
+/* false: the operation has failed. */
+static bool may_begin(DlOperation *op)
 {
-        DlDiskWork *work = dl_disk_work(op);
-
         if (is_being_changed(op)) {
                 dl_op_failf(op, DL_ERROR_BUSY,
                             "The vDisk %s is being changed by another job; try again when it has "
                             "ended",
-                            work->vdisk);
-                return;
+                            dl_disk_work(op)->vdisk);
+                return false;
         }
         if (has_broken_metadata(op->vm)) {
                 refuse_broken_metadata(op);
-                return;
+                return false;
         }
+        return true;
+}
+
+void dl_dry_begin(DlOperation *op)
+{
+        if (may_begin(op))
+                dl_op_next(op);
+}
+
+void dl_step_begin(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (!may_begin(op))
+                return;
         work->intent = dl_intent_write(
                 op->job.object.core, work->kind, op->vm->object.id, work->vdisk, work->in_config,
                 !DL_LOOKUP_VDISK(op->job.object.core, work->vdisk), on_begun, op);
@@ -303,17 +317,37 @@ static bool has_metadata(const DlDomain *domain, const DlDomainAttachment *own)
 }
 
 /* A disk that is plugged in again is there already, and writing costs as much as plugging. */
-void dl_step_write_metadata(DlOperation *op)
+static bool metadata_is_written(DlOperation *op)
 {
         const DlVm *vm = op->vm;
-        DlDomainAttachment *own = dl_disk_work(op)->meta;
+        const DlDomainAttachment *own = dl_disk_work(op)->meta;
         DlVirtAffect wanted = affected(vm);
 
-        if ((!(wanted & DL_VIRT_LIVE) || has_metadata(vm->live, own)) &&
-            (!(wanted & DL_VIRT_CONFIG) || has_metadata(vm->inactive, own)))
+        return (!(wanted & DL_VIRT_LIVE) || has_metadata(vm->live, own)) &&
+               (!(wanted & DL_VIRT_CONFIG) || has_metadata(vm->inactive, own));
+}
+
+void dl_step_write_metadata(DlOperation *op)
+{
+        if (metadata_is_written(op))
                 dl_op_next(op);
         else
-                write_metadata(op, own);
+                write_metadata(op, dl_disk_work(op)->meta);
+}
+
+void dl_dry_write_metadata(DlOperation *op)
+{
+        if (!metadata_is_written(op))
+                dl_op_would(op, "write the attachment %s into the metadata of VM %s",
+                            dl_disk_work(op)->meta->id, op->vm->name);
+        dl_op_next(op);
+}
+
+void dl_dry_remove_metadata(DlOperation *op)
+{
+        dl_op_would(op, "remove the attachment %s from the metadata of VM %s",
+                    dl_disk_work(op)->meta->id, op->vm->name);
+        dl_op_next(op);
 }
 
 void dl_step_remove_metadata(DlOperation *op)
@@ -336,6 +370,15 @@ void dl_step_give_secret(DlOperation *op)
                 dl_op_next(op);
 }
 
+void dl_dry_give_secret(DlOperation *op)
+{
+        const DlTarget *target = dl_disk_work(op)->proof->target;
+
+        if (target->secret)
+                dl_op_would(op, "give libvirt the CHAP secret of target %s", target->object.id);
+        dl_op_next(op);
+}
+
 static char *disk_xml(DlOperation *op, bool live)
 {
         DlDiskWork *work = dl_disk_work(op);
@@ -343,17 +386,33 @@ static char *disk_xml(DlOperation *op, bool live)
         return dl_disk_xml(op->job.object.core, work->meta, work->proof, live);
 }
 
+/* The persistent domain has the disk; false for a transient one. */
+static bool is_in_config(DlOperation *op)
+{
+        return op->vm->persistent &&
+               dl_vm_find_disk(op->vm->inactive, dl_disk_work(op)->disk_alias);
+}
+
 void dl_step_attach_config(DlOperation *op)
 {
-        DlDiskWork *work = dl_disk_work(op);
-
-        if (!op->vm->persistent || dl_vm_find_disk(op->vm->inactive, work->disk_alias)) {
+        if (!op->vm->persistent || is_in_config(op)) {
                 dl_op_next(op);
                 return;
         }
         g_autofree char *xml = disk_xml(op, false);
         wait_for_call(op, dl_virt_attach_device(virt(op), op->vm->object.id, xml, DL_VIRT_CONFIG,
                                                 DL_VIRT_TIMEOUT_USEC, on_called, op));
+}
+
+void dl_dry_attach_config(DlOperation *op)
+{
+        const DlDomainAttachment *meta = dl_disk_work(op)->meta;
+        g_autofree char *dev = dl_target_dev(meta->iface, (unsigned)meta->index);
+
+        if (op->vm->persistent && !is_in_config(op))
+                dl_op_would(op, "add %s to the configuration of VM %s as %s (%s)", meta->guid,
+                            op->vm->name, dev, meta->iface);
+        dl_op_next(op);
 }
 
 static void detach_config(DlOperation *op)
@@ -365,10 +424,18 @@ static void detach_config(DlOperation *op)
 
 void dl_step_detach_config(DlOperation *op)
 {
-        if (op->vm->persistent && dl_vm_find_disk(op->vm->inactive, dl_disk_work(op)->disk_alias))
+        if (is_in_config(op))
                 detach_config(op);
         else
                 dl_op_next(op);
+}
+
+void dl_dry_detach_config(DlOperation *op)
+{
+        if (is_in_config(op))
+                dl_op_would(op, "remove %s from the configuration of VM %s",
+                            dl_disk_work(op)->meta->guid, op->vm->name);
+        dl_op_next(op);
 }
 
 void dl_undo_attach_config(DlOperation *op)
@@ -392,11 +459,27 @@ static void on_plugged(const GError *error, void *userdata)
         on_called(error, userdata);
 }
 
+static bool is_plugged(DlOperation *op)
+{
+        return dl_vm_find_disk(op->vm->live, dl_disk_work(op)->disk_alias) != NULL;
+}
+
+void dl_dry_attach_live(DlOperation *op)
+{
+        const DlDomainAttachment *meta = dl_disk_work(op)->meta;
+        g_autofree char *dev = dl_target_dev(meta->iface, (unsigned)meta->index);
+
+        if (dl_disk_work(op)->plug && !is_plugged(op))
+                dl_op_would(op, "plug %s into the running VM %s as %s (%s)", meta->guid,
+                            op->vm->name, dev, meta->iface);
+        dl_op_next(op);
+}
+
 void dl_step_attach_live(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        if (!work->plug || dl_vm_find_disk(op->vm->live, work->disk_alias)) {
+        if (!work->plug || is_plugged(op)) {
                 dl_op_next(op);
                 return;
         }
@@ -482,7 +565,7 @@ void dl_step_detach_live(DlOperation *op)
         uint64_t usec = op->job.object.core->settings->release_timeout_usec;
         int r;
 
-        if (!dl_vm_find_disk(op->vm->live, work->disk_alias)) {
+        if (!is_plugged(op)) {
                 dl_op_next(op);
                 return;
         }
@@ -496,4 +579,12 @@ void dl_step_detach_live(DlOperation *op)
         work->request = dl_virt_detach_device(virt(op), op->vm->object.id, work->disk_alias,
                                               DL_VIRT_LIVE, usec, on_requested, op);
         dl_op_wait(op, op, stop_waiting_for_guest);
+}
+
+void dl_dry_detach_live(DlOperation *op)
+{
+        if (is_plugged(op))
+                dl_op_would(op, "ask the guest of VM %s to release %s, and wait for it",
+                            op->vm->name, dl_disk_work(op)->meta->guid);
+        dl_op_next(op);
 }

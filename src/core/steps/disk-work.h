@@ -49,20 +49,28 @@ void dl_step_prove(DlOperation *op);
 void dl_undo_prove(DlOperation *op);
 /* The journal: before the first side effect, and after the last. */
 void dl_step_begin(DlOperation *op);
+void dl_dry_begin(DlOperation *op);
 void dl_undo_begin(DlOperation *op);
 void dl_step_settle(DlOperation *op);
 /* So that what was undone is seen before the failure is told. Stands before dl_step_begin. */
 void dl_undo_look(DlOperation *op);
 /* CHAP for QEMU, if the target wants it. */
 void dl_step_give_secret(DlOperation *op);
+void dl_dry_give_secret(DlOperation *op);
 /* The metadata element, with this attachment as it is to be, or without it. */
 void dl_step_write_metadata(DlOperation *op);
 void dl_step_remove_metadata(DlOperation *op);
+void dl_dry_write_metadata(DlOperation *op);
+void dl_dry_remove_metadata(DlOperation *op);
 /* The disk element of the persistent domain. Nothing to do for a transient one, or if it is there
  * (is not there) already. */
 void dl_step_attach_config(DlOperation *op);
 void dl_step_detach_config(DlOperation *op);
+void dl_dry_attach_config(DlOperation *op);
+void dl_dry_detach_config(DlOperation *op);
 void dl_undo_attach_config(DlOperation *op); /* not if it was there before */
 /* The disk of the running domain: plugs; asks the guest to release it and waits until it has. */
 void dl_step_attach_live(DlOperation *op);
 void dl_step_detach_live(DlOperation *op);
+void dl_dry_attach_live(DlOperation *op);
+void dl_dry_detach_live(DlOperation *op);

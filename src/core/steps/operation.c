@@ -113,10 +113,22 @@ static void enter_phase(DlOperation *op, const DlStep *step)
                 op->job.phase = phase;
                 dl_object_changed(&op->job.object, "Phase");
         }
-        if ((op->undoing || step->firm) && op->job.cancelable) {
+        if ((op->undoing || (step->firm && !op->job.dry_run)) && op->job.cancelable) {
                 op->job.cancelable = false;
                 dl_object_changed(&op->job.object, "Cancelable");
         }
+}
+
+static bool has_undo(const DlOperation *op, const DlStep *step)
+{
+        return step->undo && (!op->job.dry_run || step->dry == step->run);
+}
+
+static DlStepFunc way_of(const DlOperation *op, const DlStep *step)
+{
+        if (op->undoing)
+                return step->undo;
+        return op->job.dry_run ? step->dry : step->run;
 }
 
 /* The next step that has something to do: forward, or back over what was completed. */
@@ -124,7 +136,7 @@ static const DlStep *current_step(DlOperation *op)
 {
         if (!op->undoing)
                 return op->step < op->n_steps ? &op->steps[op->step] : NULL;
-        while (op->step > 0 && !op->steps[op->step - 1].undo)
+        while (op->step > 0 && !has_undo(op, &op->steps[op->step - 1]))
                 op->step--;
         return op->step > 0 ? &op->steps[op->step - 1] : NULL;
 }
@@ -152,7 +164,7 @@ static void drive(DlOperation *op)
                 }
                 enter_phase(op, step);
                 pass_kill_point(op, "before", "undo-before");
-                (op->undoing ? step->undo : step->run)(op);
+                way_of(op, step)(op);
                 if (!op->advance)
                         pass_kill_point(op, "waiting", "undo-waiting");
         }
@@ -322,9 +334,11 @@ DlOperation *dl_op_new_quiet(DlCore *core, const char *operation, const DlReques
         job->objects = g_ptr_array_new_with_free_func(object_ref_free);
         job->uid = request->uid;
         job->cancelable = true;
+        job->dry_run = request->dry_run;
         job->token = g_strdup(request->job_token ? request->job_token : "");
         job->error.code = -1;
         job->report = g_ptr_array_new_with_free_func(g_free);
+        job->would_give = g_ptr_array_new_with_free_func(object_ref_free);
         job->result_objects = g_ptr_array_new();
 
         op->steps = steps;
@@ -366,18 +380,38 @@ void dl_op_on_vm(DlOperation *op, DlVm *vm)
                 (void)sd_event_source_set_enabled(op->kick, SD_EVENT_OFF);
 }
 
-void dl_op_concerns(DlOperation *op, DlKind kind, const char *id)
+static void add_ref(GPtrArray *refs, DlKind kind, const char *id)
 {
         DlObjectRef *ref = g_new(DlObjectRef, 1);
 
         *ref = (DlObjectRef){.kind = kind, .id = g_strdup(id)};
-        g_ptr_array_add(op->job.objects, ref);
+        g_ptr_array_add(refs, ref);
+}
+
+void dl_op_concerns(DlOperation *op, DlKind kind, const char *id)
+{
+        add_ref(op->job.objects, kind, id);
         dl_object_changed(&op->job.object, "Objects");
 }
 
 void dl_op_result(DlOperation *op, void *object)
 {
         g_ptr_array_add(op->job.result_objects, object);
+}
+
+void dl_op_would_give(DlOperation *op, DlKind kind, const char *id)
+{
+        add_ref(op->job.would_give, kind, id);
+}
+
+void dl_op_would(DlOperation *op, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        g_autofree char *what = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        dl_op_report(op, "Would %s", what);
 }
 
 void dl_op_report(DlOperation *op, const char *format, ...)
@@ -422,6 +456,7 @@ void dl_job_free(DlJob *job)
         g_clear_error(&op->failure);
         g_ptr_array_unref(job->objects);
         g_ptr_array_unref(job->report);
+        g_ptr_array_unref(job->would_give);
         g_ptr_array_unref(job->result_objects);
         g_free(job->result_string);
         g_free(job->token);

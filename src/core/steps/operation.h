@@ -8,6 +8,12 @@
  * reverse order, and the operation ends with the error. So each side effect stands beside what
  * takes it back, and what a crash leaves half done (see journal.h) is undone by the same rules.
  *
+ * A dry run takes the same steps, in the same order, with the same checks and errors, but calls
+ * dry() in place of run(): of a step that only looks or checks it is the same function; of one with
+ * a side effect it tells by dl_op_would() what run() would do now, and does nothing; where there is
+ * nothing to tell (the journal, a look at what was done) it is dl_op_next. What was not run is not
+ * undone.
+ *
  * Every operation is also the job that clients see. Loop thread only.
  */
 
@@ -21,6 +27,7 @@ typedef struct DlStep {
         const char *phase; /* what people are told */
         DlStepFunc run;
         DlStepFunc undo; /* NULL: nothing to take back. Ends in dl_op_next(), whatever happens. */
+        DlStepFunc dry;  /* in a dry run, in place of run. Ends as run does. */
         bool firm;       /* from here on it cannot be cancelled, and only the step's own
                           * deadlines count */
 } DlStep;
@@ -80,6 +87,10 @@ void dl_op_failf(DlOperation *op, int code, const char *format, ...) G_GNUC_PRIN
 void dl_op_wait(DlOperation *op, void *what, void (*stop)(void *what));
 
 void dl_op_result(DlOperation *op, void *object);
+/* In a dry run: an object that would be the result, were it made. */
+void dl_op_would_give(DlOperation *op, DlKind kind, const char *id);
+/* In a dry run: a line of the report, "Would …". */
+void dl_op_would(DlOperation *op, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void dl_op_report(DlOperation *op, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void dl_op_progress(DlOperation *op, double progress);
 

@@ -195,3 +195,26 @@ void dl_run_proof_write(DlRunProof *run, DlRunProven done, void *userdata)
         run->none = sd_event_source_disable_unref(run->none);
         (void)sd_event_add_defer(run->vm->object.core->event, &run->none, on_begin_writing, run);
 }
+
+GPtrArray *dl_run_proof_changes(const DlRunProof *run)
+{
+        GPtrArray *changes = g_ptr_array_new_with_free_func(g_free);
+
+        for (unsigned i = 0; i < run->disks->len; i++) {
+                const Disk *disk = run->disks->pdata[i];
+                const DlProof *proof = disk->proof;
+                const char *iqn = proof->target->object.id;
+
+                if (proof->target->secret)
+                        g_ptr_array_add(
+                                changes,
+                                g_strdup_printf("give libvirt the CHAP secret of target %s", iqn));
+                if (moved(disk, run->vm))
+                        g_ptr_array_add(changes,
+                                        g_strdup_printf("change the configuration of VM %s: %s is "
+                                                        "LUN %" G_GUINT64_FORMAT " of %s at %s:%u",
+                                                        run->vm->name, disk->meta->guid, proof->lun,
+                                                        iqn, proof->address, proof->port));
+        }
+        return changes;
+}

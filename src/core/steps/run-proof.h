@@ -18,5 +18,8 @@ DlRunProof *dl_run_proof_start(DlVm *vm, DlRunProven done, void *userdata);
 /* Gives libvirt the CHAP secrets, and rewrites the disks whose LUN moved. done: the same rules. */
 void dl_run_proof_write(DlRunProof *proof, DlRunProven done, void *userdata);
 
+/* What dl_run_proof_write() would do: char *, each to be read after "Would". */
+GPtrArray *dl_run_proof_changes(const DlRunProof *proof);
+
 /* Lets go of the targets. Takes NULL. */
 void dl_run_proof_free(DlRunProof *proof);

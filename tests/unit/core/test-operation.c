@@ -229,6 +229,79 @@ static void test_many_sync_steps(CoreFixture *f, gconstpointer data)
         g_assert_true(g_str_has_suffix(trace->str, " -a -a [freed]"));
 }
 
+/* ---- dry run ------------------------------------------------------------------------------- */
+
+static void tell(DlOperation *op)
+{
+        say("tell");
+        dl_op_would(op, "do %d things", 2);
+        dl_op_would_give(op, DL_KIND_VDISK, "x");
+        dl_op_next(op);
+}
+
+static DlOperation *start_dry(CoreFixture *f, const DlStep *steps, unsigned n_steps,
+                              CoreResult *result)
+{
+        DlRequest request = core_request(f, result);
+        g_autoptr(GError) error = NULL;
+
+        request.dry_run = true;
+        DlOperation *op = dl_op_new(f->core, "play", &request, steps, n_steps, 0, g_new0(Play, 1),
+                                    play_free, &error);
+        g_assert_no_error(error);
+        g_assert_true(op->job.dry_run);
+        return op;
+}
+
+static void test_dry_run(CoreFixture *f, gconstpointer data)
+{
+        static const DlStep steps[] = {
+                {"looking", later, .dry = later},
+                {"doing", b, undo_b, .firm = true, .dry = tell},
+                {"journal", b, undo_b, .dry = dl_op_next},
+                {"looking", a, .dry = a},
+        };
+        CoreResult result;
+        DlOperation *op = start_dry(f, steps, G_N_ELEMENTS(steps), &result);
+
+        CORE_WAIT(f, g_str_has_suffix(trace->str, "later "));
+        core_expect(&result, -1);
+        g_assert_cmpstr(trace->str, ==, "later tell a [freed]");
+        expect_report(op, "Would do 2 things\n");
+        g_assert_cmpuint(op->job.would_give->len, ==, 1);
+}
+
+/* The same errors; and only what was done is undone. */
+static void test_dry_run_fails(CoreFixture *f, gconstpointer data)
+{
+        static const DlStep steps[] = {
+                {"looking", a, undo_a, .dry = a},
+                {"doing", b, undo_b, .firm = true, .dry = tell},
+                {"checking", fail, .dry = fail},
+        };
+        CoreResult result;
+
+        start_dry(f, steps, G_N_ELEMENTS(steps), &result);
+        core_expect(&result, DL_ERROR_IN_USE);
+        g_assert_cmpstr(trace->str, ==, "a tell fail -a [freed]");
+}
+
+static void test_dry_run_cancelled(CoreFixture *f, gconstpointer data)
+{
+        static const DlStep steps[] = {
+                {"doing", b, undo_b, .firm = true, .dry = tell},
+                {"looking", wait_for_me, .dry = wait_for_me},
+        };
+        CoreResult result;
+        DlOperation *op = start_dry(f, steps, G_N_ELEMENTS(steps), &result);
+
+        CORE_WAIT(f, now_waiting);
+        g_assert_true(op->job.cancelable); /* there is nothing that could be left half done */
+        g_assert_true(dl_job_cancel(&op->job, NULL));
+        core_expect(&result, DL_ERROR_CANCELLED);
+        g_assert_cmpstr(trace->str, ==, "tell wait stopped [freed]");
+}
+
 /* ---- cancel and deadline ------------------------------------------------------------------- */
 
 static const DlStep waiting_steps[] = {
@@ -592,6 +665,9 @@ int main(int argc, char *argv[])
         TEST("undo", test_undo);
         TEST("finish", test_finish);
         TEST("many-sync-steps", test_many_sync_steps);
+        TEST("many-sync-steps/dry-run", test_dry_run);
+        TEST("many-sync-steps/dry-run-fails", test_dry_run_fails);
+        TEST("many-sync-steps/dry-run-cancelled", test_dry_run_cancelled);
         TEST("cancel-before-start", test_cancel_before_start);
         TEST("cancel-in-step", test_cancel_in_step);
         TEST("cancel-while-undoing", test_cancel_while_undoing);
