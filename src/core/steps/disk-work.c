@@ -41,12 +41,12 @@ DlAttachment *dl_disk_work_attachment(DlOperation *op)
         char id[DL_UUID_SIZE];
 
         dl_uuid_for_attachment(op->vm->object.id, dl_disk_work(op)->vdisk, id);
-        return DL_LOOKUP_ATTACHMENT(op->job.object.core, id);
+        return DL_LOOKUP_ATTACHMENT(op->core, id);
 }
 
 static DlVirt *virt(DlOperation *op)
 {
-        return op->job.object.core->virt;
+        return op->core->virt;
 }
 
 static void wait_for_call(DlOperation *op, DlVirtCall *call)
@@ -59,7 +59,7 @@ static void fail_called(DlOperation *op, const GError *error)
         /* No answer: it may have taken effect, or may do so late. And what cannot be undone now
          * must not be forgotten. */
         if (op->undoing || dl_error_code(error) == DL_ERROR_TIMED_OUT ||
-            !dl_core_has_libvirt(op->job.object.core))
+            !dl_core_has_libvirt(op->core))
                 dl_disk_work(op)->leave_to_recovery = true;
         dl_op_fail(op, g_error_copy(error));
 }
@@ -132,8 +132,8 @@ void dl_step_prove(DlOperation *op)
         DlDiskWork *work = dl_disk_work(op);
         const DlDomainAttachment *meta = work->meta;
 
-        work->proof = dl_proof_start(op->job.object.core, meta->guid, meta->iqn, meta->lun,
-                                     meta->readonly, on_proven, op);
+        work->proof = dl_proof_start(op->core, meta->guid, meta->iqn, meta->lun, meta->readonly,
+                                     on_proven, op);
         dl_op_wait(op, op, stop_proof);
 }
 
@@ -154,7 +154,7 @@ static void on_begun(const GError *error, void *userdata)
                 dl_op_next(op);
                 return;
         }
-        dl_intent_remove(op->job.object.core, work->intent, NULL, NULL);
+        dl_intent_remove(op->core, work->intent, NULL, NULL);
         work->intent = NULL;
         dl_op_fail(op, g_error_copy(error));
 }
@@ -166,7 +166,7 @@ static bool is_being_changed(DlOperation *op)
         GHashTableIter iter;
         gpointer p;
 
-        g_hash_table_iter_init(&iter, op->job.object.core->intents);
+        g_hash_table_iter_init(&iter, op->core->intents);
         while (g_hash_table_iter_next(&iter, NULL, &p)) {
                 const DlIntent *other = p;
 
@@ -222,9 +222,9 @@ void dl_step_begin(DlOperation *op)
 
         if (!may_begin(op))
                 return;
-        work->intent = dl_intent_write(
-                op->job.object.core, work->kind, op->vm->object.id, work->vdisk, work->in_config,
-                !DL_LOOKUP_VDISK(op->job.object.core, work->vdisk), on_begun, op);
+        work->intent = dl_intent_write(op->core, work->kind, op->vm->object.id, work->vdisk,
+                                       work->in_config, !DL_LOOKUP_VDISK(op->core, work->vdisk),
+                                       on_begun, op);
 }
 
 static void on_settled(const GError *error, void *userdata)
@@ -240,13 +240,13 @@ void dl_step_settle(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        dl_intent_remove(op->job.object.core, work->intent, on_settled, op);
+        dl_intent_remove(op->core, work->intent, on_settled, op);
         work->intent = NULL;
 }
 
 void dl_undo_begin(DlOperation *op)
 {
-        DlVm *vm = DL_LOOKUP_VM(op->job.object.core, op->vm->object.id); /* maybe a new one */
+        DlVm *vm = DL_LOOKUP_VM(op->core, op->vm->object.id); /* maybe a new one */
 
         if (!dl_disk_work(op)->intent) { /* settled already */
                 dl_op_next(op);
@@ -383,7 +383,7 @@ static char *disk_xml(DlOperation *op, bool live)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        return dl_disk_xml(op->job.object.core, work->meta, work->proof, live);
+        return dl_disk_xml(op->core, work->meta, work->proof, live);
 }
 
 /* The persistent domain has the disk; false for a transient one. */
@@ -485,7 +485,7 @@ void dl_step_attach_live(DlOperation *op)
         }
         g_autofree char *xml = disk_xml(op, true);
         dl_op_wait(op,
-                   dl_attach_guarded(op->job.object.core, op->vm->object.id, xml,
+                   dl_attach_guarded(op->core, op->vm->object.id, xml,
                                      (const char *const *)work->proof->way, on_plugged, op),
                    (void (*)(void *))dl_attach_guard_cancel);
 }
@@ -562,15 +562,15 @@ static void on_requested(const GError *error, void *userdata)
 void dl_step_detach_live(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
-        uint64_t usec = op->job.object.core->settings->release_timeout_usec;
+        uint64_t usec = op->core->settings->release_timeout_usec;
         int r;
 
         if (!is_plugged(op)) {
                 dl_op_next(op);
                 return;
         }
-        r = sd_event_add_time_relative(op->job.object.core->event, &work->timer, CLOCK_MONOTONIC,
-                                       usec, 0, on_release_deadline, op);
+        r = sd_event_add_time_relative(op->core->event, &work->timer, CLOCK_MONOTONIC, usec, 0,
+                                       on_release_deadline, op);
         if (r < 0) {
                 dl_op_failf(op, DL_ERROR_FAILED, "No timer: %s", g_strerror(-r));
                 return;
