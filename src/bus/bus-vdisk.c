@@ -59,6 +59,42 @@ static int method_delete(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         return dl_bus_call_begin(m, userdata, &method);
 }
 
+/* ---- images -------------------------------------------------------------------------------- */
+
+typedef struct SnapshotArgs {
+        int quiesce;
+} SnapshotArgs;
+
+static bool parse_snapshot(DlBusCall *call, void *args, GError **error)
+{
+        static const DlBusOption options[] = {
+                {"quiesce", 'b', .offset = offsetof(SnapshotArgs, quiesce)},
+                {},
+        };
+
+        return dl_bus_options_read(call->message, options, args, &call->options, error);
+}
+
+static DlJob *start_snapshot(DlBusCall *call, void *args, void *object, const DlRequest *request,
+                             GError **error)
+{
+        return dl_flow_snapshot(object, request, ((SnapshotArgs *)args)->quiesce, error);
+}
+
+static int method_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        static const DlBusMethod method = {
+                .verb = "snapshot",
+                .args_size = sizeof(SnapshotArgs),
+                .parse = parse_snapshot,
+                .action = DL_BUS_MANAGE_VDISK,
+                .start = start_snapshot,
+                .reply = dl_bus_reply_string,
+        };
+
+        return dl_bus_call_begin(m, userdata, &method);
+}
+
 /* ---- properties ---------------------------------------------------------------------------- */
 
 DL_BUS_GETTER(get_id, DlVDisk, vdisk, reply)
@@ -86,15 +122,27 @@ DL_BUS_GETTER(get_lun, DlVDisk, vdisk, reply)
         return dl_bus_append_path(reply, dl_vdisk_lun(vdisk));
 }
 
+static int append_image(sd_bus_message *reply, const DlVDisk *vdisk, unsigned i)
+{
+        const DlImage *image = vdisk->images->pdata[i];
+        const char *parent = i > 0 ? ((DlImage *)vdisk->images->pdata[i - 1])->uid : "";
+        int current = i + 1 == vdisk->images->len;
+
+        if (!image->file)
+                return sd_bus_message_append(reply, "(tsa{sv})", image->time_usec, image->uid, 2,
+                                             "format", "s", "raw", "current", "b", current);
+        return sd_bus_message_append(reply, "(tsa{sv})", image->time_usec, image->uid, 6, "format",
+                                     "s", "qcow2", "current", "b", current, "file", "s",
+                                     image->file, "parent", "s", parent, "quiesced", "b",
+                                     image->quiesced, "spoiled", "b", image->spoiled);
+}
+
 DL_BUS_GETTER(get_images, DlVDisk, vdisk, reply)
 {
         int r = sd_bus_message_open_container(reply, 'a', "(tsa{sv})");
 
-        for (unsigned i = 0; r >= 0 && i < vdisk->images->len; i++) {
-                const DlImage *image = vdisk->images->pdata[i];
-
-                r = sd_bus_message_append(reply, "(tsa{sv})", image->time_usec, image->uid, 0);
-        }
+        for (unsigned i = 0; r >= 0 && i < vdisk->images->len; i++)
+                r = append_image(reply, vdisk, i);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -111,6 +159,9 @@ const sd_bus_vtable dl_bus_vdisk_vtable[] = {
                                 method_update, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Delete", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
                                 method_delete, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Snapshot", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("s", image_uid), method_snapshot,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         DL_BUS_CONST("Id", "s", get_id),
         DL_BUS_CONST("Guid", "s", get_guid),
         DL_BUS_CHANGES("Alias", "s", get_alias),

@@ -20,7 +20,6 @@ typedef struct DlIntent DlIntent; /* journal.h */
 typedef void (*DlPersisted)(const GError *error, void *userdata);
 
 struct DlCore {
-        DlCore *original; /* of a scratch copy (see scratch.h); else NULL */
         sd_event *event;
         const DlSettings *settings;
         DlCoreObserver observer;

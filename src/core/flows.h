@@ -99,6 +99,12 @@ DlJob *dl_flow_vdisk_update(DlVDisk *vdisk, const DlRequest *request, const char
 /* InUse while it has attachments. The data stay. Action: manage-vdisk. */
 DlJob *dl_flow_vdisk_delete(DlVDisk *vdisk, const DlRequest *request, GError **error);
 
+/* From now on what is written to the vDisk goes to an image of its own; result_string: its uid.
+ * With quiesce, a guest that runs freezes its file systems for the moment. NotShareable,
+ * UnsupportedInterface, InvalidArgs (of a disk that can have none), LimitsExceeded. Action:
+ * manage-vdisk. */
+DlJob *dl_flow_snapshot(DlVDisk *vdisk, const DlRequest *request, bool quiesce, GError **error);
+
 /* oVirt's device dictionary. Exactly one of guid, vdisk and inline_lun. */
 typedef struct DlDeviceSpec {
         const char *guid;

@@ -92,6 +92,14 @@ static const Setting table[] = {
         {"Libvirt", "ReleaseTimeoutSec", FIELD(release_timeout_usec), TYPE_TIME, "30", 100 * MSEC,
          3600 * SEC, "How long a guest may take to release a disk that is unplugged."},
 
+        {"Images", "Directory", FIELD(image_directory), TYPE_PATH,
+         "/var/lib/libvirt/images/directlun", 0, 0,
+         "Where the files of snapshots are. libvirt makes it and them, and QEMU needs access."},
+        {"Images", "FreeMinMiB", FIELD(image_free_mib), TYPE_COUNT, "1024", 0, 1048576,
+         "How much must be free there for a snapshot: this, or the size of the LUN if that is less."},
+        {"Images", "StackMax", FIELD(images_max), TYPE_COUNT, "16", 1, 64,
+         "How many snapshots a vDisk may have at a time. Each makes reading slower."},
+
         {"Paths", "StateDirectory", FIELD(state_directory), TYPE_PATH, DL_STATE_DIR, 0, 0,
          "Where the service keeps what must survive a restart."},
         {"Paths", "InitiatorNameFile", FIELD(initiator_name_file), TYPE_PATH,
@@ -413,6 +421,7 @@ void dl_settings_free(DlSettings *settings)
                 return;
         g_free(settings->initiator_name);
         g_free(settings->libvirt_uri);
+        g_free(settings->image_directory);
         g_free(settings->state_directory);
         g_free(settings->initiator_name_file);
         g_free(settings);

@@ -40,6 +40,11 @@ typedef struct DlSettings {
         uint64_t freeze_limit_usec;
         uint64_t release_timeout_usec;
 
+        /* [Images] */
+        char *image_directory;
+        unsigned image_free_mib;
+        unsigned images_max;
+
         /* [Paths] */
         char *state_directory;
         char *initiator_name_file;

@@ -61,6 +61,7 @@ static void job_free(void *data)
         dl_virt_conn_unref(job->conn);
         g_free(job->uuid);
         g_free(job->text);
+        g_strfreev(job->args);
         dl_secret_unref(job->secret);
         g_ptr_array_unref(job->domains);
         g_clear_error(&job->error);
@@ -101,8 +102,10 @@ static void call_free(DlVirtCall *call)
         g_free(call);
 }
 
-static void tell(const DlVirtAnswer *answer, const GError *error, const GPtrArray *domains)
+/* job NULL: there is nothing but the error. */
+static void tell(const DlVirtAnswer *answer, const GError *error, const DlVirtJob *job)
 {
+        const GPtrArray *domains = job ? job->domains : NULL;
         size_t n = error || !domains ? 0 : domains->len;
 
         if (answer->done)
@@ -112,15 +115,17 @@ static void tell(const DlVirtAnswer *answer, const GError *error, const GPtrArra
         else if (answer->listed)
                 answer->listed(n ? (DlVirtDomain *const *)domains->pdata : NULL, n, error,
                                answer->userdata);
+        else if (answer->got_block_job)
+                answer->got_block_job(error ? NULL : &job->block_job, error, answer->userdata);
 }
 
 /* Ends the call; whatever else the callback does, nothing of the call is touched after it. */
-static void call_end(DlVirtCall *call, const GError *error, const GPtrArray *domains)
+static void call_end(DlVirtCall *call, const GError *error, const DlVirtJob *job)
 {
         DlVirtAnswer answer = call->answer;
 
         call_free(call);
-        tell(&answer, error, domains);
+        tell(&answer, error, job);
 }
 
 static void job_done(void *data)
@@ -132,7 +137,7 @@ static void job_done(void *data)
         for (unsigned i = 0; i < job->domains->len; i++)
                 ((DlVirtDomain *)job->domains->pdata[i])->asked = job->asked;
         if (job->call)
-                call_end(job->call, job->error, job->domains);
+                call_end(job->call, job->error, job);
         else if (job->changes_domain && virt->events.domain_changed)
                 virt->events.domain_changed(job->uuid, virt->userdata);
 }

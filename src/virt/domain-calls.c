@@ -15,8 +15,6 @@
 #define DESTROY_TIMEOUT_USEC (60 * G_USEC_PER_SEC)
 #define READ_ATTEMPTS        5
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)
-
 static const char *const state_names[_DL_VIRT_STATE_MAX] = {
         [DL_VIRT_SHUTOFF] = "shutoff", [DL_VIRT_RUNNING] = "running",
         [DL_VIRT_PAUSED] = "paused",   [DL_VIRT_SHUTDOWN] = "shutdown",
@@ -44,14 +42,7 @@ void dl_virt_set_error(GError **error)
                     code);
 }
 
-/* What an operation takes for granted, so that "operation invalid" can be told apart. */
-typedef enum Needs {
-        NEEDS_NOTHING,
-        NEEDS_ACTIVE,
-        NEEDS_INACTIVE,
-} Needs;
-
-static void set_domain_error(DlVirtJob *job, virDomainPtr domain, Needs needs)
+void dl_virt_set_domain_error(DlVirtJob *job, virDomainPtr domain, DlVirtNeeds needs)
 {
         int code = virGetLastErrorCode();
 
@@ -62,22 +53,22 @@ static void set_domain_error(DlVirtJob *job, virDomainPtr domain, Needs needs)
                             job->uuid);
         } else if (code == VIR_ERR_DEVICE_MISSING)
                 job->error->code = DL_ERROR_NOT_ATTACHED;
-        else if (code == VIR_ERR_OPERATION_INVALID && needs != NEEDS_NOTHING) {
+        else if (code == VIR_ERR_OPERATION_INVALID && needs != DL_VIRT_NEEDS_NOTHING) {
                 int active = virDomainIsActive(domain);
 
-                if (needs == NEEDS_ACTIVE && active == 0)
+                if (needs == DL_VIRT_NEEDS_ACTIVE && active == 0)
                         job->error->code = DL_ERROR_VM_NOT_RUNNING;
-                else if (needs == NEEDS_INACTIVE && active == 1)
+                else if (needs == DL_VIRT_NEEDS_INACTIVE && active == 1)
                         job->error->code = DL_ERROR_VM_RUNNING;
         }
 }
 
-static virDomainPtr look_up(DlVirtJob *job)
+virDomainPtr dl_virt_look_up(DlVirtJob *job)
 {
         virDomainPtr domain = virDomainLookupByUUIDString(job->conn->ptr, job->uuid);
 
         if (!domain)
-                set_domain_error(job, NULL, NEEDS_NOTHING);
+                dl_virt_set_domain_error(job, NULL, DL_VIRT_NEEDS_NOTHING);
         return domain;
 }
 
@@ -101,7 +92,7 @@ static DlVirtState state_from_libvirt(int state)
         }
 }
 
-static char *read_xml(virDomainPtr domain, unsigned flags)
+char *dl_virt_read_xml(virDomainPtr domain, unsigned flags)
 {
         char *xml = virDomainGetXMLDesc(domain, flags);
         char *copy = g_strdup(xml);
@@ -129,12 +120,12 @@ static DlVirtDomain *read_once(virDomainPtr domain)
         d->persistent = persistent;
 
         if (dl_virt_state_is_active(d->state)) {
-                d->live_xml = read_xml(domain, 0);
+                d->live_xml = dl_virt_read_xml(domain, 0);
                 if (!d->live_xml)
                         return NULL;
         }
         if (d->persistent) {
-                d->inactive_xml = read_xml(domain, VIR_DOMAIN_XML_INACTIVE);
+                d->inactive_xml = dl_virt_read_xml(domain, VIR_DOMAIN_XML_INACTIVE);
                 if (!d->inactive_xml)
                         return NULL;
         }
@@ -159,7 +150,7 @@ static DlVirtDomain *read_domain(virDomainPtr domain)
 
 static void run_get_domain(DlVirtJob *job)
 {
-        g_autoptr(virDomain) domain = look_up(job);
+        g_autoptr(virDomain) domain = dl_virt_look_up(job);
         DlVirtDomain *d;
 
         if (!domain)
@@ -168,7 +159,7 @@ static void run_get_domain(DlVirtJob *job)
         if (d)
                 g_ptr_array_add(job->domains, d);
         else
-                set_domain_error(job, domain, NEEDS_NOTHING);
+                dl_virt_set_domain_error(job, domain, DL_VIRT_NEEDS_NOTHING);
 }
 
 static bool mentions(const DlVirtDomain *d, const char *const *texts)
@@ -239,8 +230,8 @@ DlVirtCall *dl_virt_get_domain(DlVirt *virt, const char *uuid, DlVirtGotDomain d
 
 /* ---- changing */
 
-static DlVirtCall *change(DlVirt *virt, DlVirtJob *job, uint64_t timeout_usec, DlVirtDone done,
-                          void *userdata)
+DlVirtCall *dl_virt_change(DlVirt *virt, DlVirtJob *job, uint64_t timeout_usec, DlVirtDone done,
+                           void *userdata)
 {
         job->changes_domain = true;
         return dl_virt_submit(virt, job, job->uuid, timeout_usec,
@@ -249,36 +240,37 @@ static DlVirtCall *change(DlVirt *virt, DlVirtJob *job, uint64_t timeout_usec, D
 
 static void run_start(DlVirtJob *job)
 {
-        g_autoptr(virDomain) domain = look_up(job);
+        g_autoptr(virDomain) domain = dl_virt_look_up(job);
 
         if (domain && virDomainCreateWithFlags(domain, 0) < 0)
-                set_domain_error(job, domain, NEEDS_INACTIVE);
+                dl_virt_set_domain_error(job, domain, DL_VIRT_NEEDS_INACTIVE);
 }
 
 DlVirtCall *dl_virt_start(DlVirt *virt, const char *uuid, uint64_t timeout_usec, DlVirtDone done,
                           void *userdata)
 {
-        return change(virt, dl_virt_job_new(run_start, uuid, NULL), timeout_usec, done, userdata);
+        return dl_virt_change(virt, dl_virt_job_new(run_start, uuid, NULL), timeout_usec, done,
+                              userdata);
 }
 
 static void run_shutdown(DlVirtJob *job)
 {
-        g_autoptr(virDomain) domain = look_up(job);
+        g_autoptr(virDomain) domain = dl_virt_look_up(job);
 
         if (domain && virDomainShutdown(domain) < 0)
-                set_domain_error(job, domain, NEEDS_ACTIVE);
+                dl_virt_set_domain_error(job, domain, DL_VIRT_NEEDS_ACTIVE);
 }
 
 DlVirtCall *dl_virt_shutdown(DlVirt *virt, const char *uuid, DlVirtDone done, void *userdata)
 {
-        return change(virt, dl_virt_job_new(run_shutdown, uuid, NULL), DL_VIRT_TIMEOUT_USEC, done,
-                      userdata);
+        return dl_virt_change(virt, dl_virt_job_new(run_shutdown, uuid, NULL), DL_VIRT_TIMEOUT_USEC,
+                              done, userdata);
 }
 
 /* Whether the last error only says that it is off: by itself meanwhile, or (transient) gone. */
 static bool is_off_already(DlVirtJob *job, virDomainPtr domain)
 {
-        set_domain_error(job, domain, NEEDS_ACTIVE);
+        dl_virt_set_domain_error(job, domain, DL_VIRT_NEEDS_ACTIVE);
         if (job->error->code != DL_ERROR_VM_NOT_RUNNING &&
             job->error->code != DL_ERROR_VM_NOT_FOUND)
                 return false;
@@ -288,7 +280,7 @@ static bool is_off_already(DlVirtJob *job, virDomainPtr domain)
 
 static void run_destroy(DlVirtJob *job)
 {
-        g_autoptr(virDomain) domain = look_up(job);
+        g_autoptr(virDomain) domain = dl_virt_look_up(job);
 
         if (!domain || virDomainDestroyFlags(domain, VIR_DOMAIN_DESTROY_GRACEFUL) == 0 ||
             is_off_already(job, domain))
@@ -300,8 +292,8 @@ static void run_destroy(DlVirtJob *job)
 
 DlVirtCall *dl_virt_destroy(DlVirt *virt, const char *uuid, DlVirtDone done, void *userdata)
 {
-        return change(virt, dl_virt_job_new(run_destroy, uuid, NULL), DESTROY_TIMEOUT_USEC, done,
-                      userdata);
+        return dl_virt_change(virt, dl_virt_job_new(run_destroy, uuid, NULL), DESTROY_TIMEOUT_USEC,
+                              done, userdata);
 }
 
 /* ---- devices and metadata */
@@ -312,17 +304,17 @@ static unsigned affect_flags(unsigned affect)
                (affect & DL_VIRT_CONFIG ? (unsigned)VIR_DOMAIN_AFFECT_CONFIG : 0U);
 }
 
-static Needs affect_needs(unsigned affect)
+static DlVirtNeeds affect_needs(unsigned affect)
 {
-        return affect & DL_VIRT_LIVE ? NEEDS_ACTIVE : NEEDS_NOTHING;
+        return affect & DL_VIRT_LIVE ? DL_VIRT_NEEDS_ACTIVE : DL_VIRT_NEEDS_NOTHING;
 }
 
 static void run_attach_device(DlVirtJob *job)
 {
-        g_autoptr(virDomain) domain = look_up(job);
+        g_autoptr(virDomain) domain = dl_virt_look_up(job);
 
         if (domain && virDomainAttachDeviceFlags(domain, job->text, affect_flags(job->affect)) < 0)
-                set_domain_error(job, domain, affect_needs(job->affect));
+                dl_virt_set_domain_error(job, domain, affect_needs(job->affect));
 }
 
 DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xml,
@@ -332,15 +324,15 @@ DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xm
         DlVirtJob *job = dl_virt_job_new(run_attach_device, uuid, xml);
 
         job->affect = affect;
-        return change(virt, job, timeout_usec, done, userdata);
+        return dl_virt_change(virt, job, timeout_usec, done, userdata);
 }
 
 static void run_update_device(DlVirtJob *job)
 {
-        g_autoptr(virDomain) domain = look_up(job);
+        g_autoptr(virDomain) domain = dl_virt_look_up(job);
 
         if (domain && virDomainUpdateDeviceFlags(domain, job->text, affect_flags(job->affect)) < 0)
-                set_domain_error(job, domain, affect_needs(job->affect));
+                dl_virt_set_domain_error(job, domain, affect_needs(job->affect));
 }
 
 DlVirtCall *dl_virt_update_device(DlVirt *virt, const char *uuid, const char *xml,
@@ -349,12 +341,12 @@ DlVirtCall *dl_virt_update_device(DlVirt *virt, const char *uuid, const char *xm
         DlVirtJob *job = dl_virt_job_new(run_update_device, uuid, xml);
 
         job->affect = affect;
-        return change(virt, job, DL_VIRT_TIMEOUT_USEC, done, userdata);
+        return dl_virt_change(virt, job, DL_VIRT_TIMEOUT_USEC, done, userdata);
 }
 
 static bool has_disk(virDomainPtr domain, const char *alias, unsigned xml_flags)
 {
-        g_autofree char *xml = read_xml(domain, xml_flags);
+        g_autofree char *xml = dl_virt_read_xml(domain, xml_flags);
         g_autoptr(DlDomain) parsed = xml ? dl_domain_parse(xml, NULL) : NULL;
 
         if (!parsed)
@@ -378,11 +370,11 @@ static bool is_not_attached(DlVirtJob *job, virDomainPtr domain)
 
 static void run_detach_device(DlVirtJob *job)
 {
-        g_autoptr(virDomain) domain = look_up(job);
+        g_autoptr(virDomain) domain = dl_virt_look_up(job);
 
         if (domain &&
             virDomainDetachDeviceAlias(domain, job->text, affect_flags(job->affect)) < 0) {
-                set_domain_error(job, domain, affect_needs(job->affect));
+                dl_virt_set_domain_error(job, domain, affect_needs(job->affect));
                 if (job->error->code == DL_ERROR_LIBVIRT_ERROR && is_not_attached(job, domain))
                         job->error->code = DL_ERROR_NOT_ATTACHED;
         }
@@ -395,7 +387,7 @@ DlVirtCall *dl_virt_detach_device(DlVirt *virt, const char *uuid, const char *al
         DlVirtJob *job = dl_virt_job_new(run_detach_device, uuid, alias);
 
         job->affect = affect;
-        return change(virt, job, timeout_usec, done, userdata);
+        return dl_virt_change(virt, job, timeout_usec, done, userdata);
 }
 
 /* Of both places those that the domain has: one call changes both or neither. */
@@ -410,7 +402,7 @@ static unsigned metadata_affect(virDomainPtr domain, unsigned affect)
 
 static void run_set_metadata(DlVirtJob *job)
 {
-        g_autoptr(virDomain) domain = look_up(job);
+        g_autoptr(virDomain) domain = dl_virt_look_up(job);
         unsigned affect;
 
         if (!domain)
@@ -419,7 +411,7 @@ static void run_set_metadata(DlVirtJob *job)
         if (virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, job->text,
                                  job->text ? DL_METADATA_KEY : NULL, DL_METADATA_URI,
                                  affect_flags(affect)) < 0)
-                set_domain_error(job, domain, affect_needs(affect));
+                dl_virt_set_domain_error(job, domain, affect_needs(affect));
 }
 
 DlVirtCall *dl_virt_set_metadata(DlVirt *virt, const char *uuid, const char *xml,
@@ -428,14 +420,14 @@ DlVirtCall *dl_virt_set_metadata(DlVirt *virt, const char *uuid, const char *xml
         DlVirtJob *job = dl_virt_job_new(run_set_metadata, uuid, xml);
 
         job->affect = affect;
-        return change(virt, job, DL_VIRT_TIMEOUT_USEC, done, userdata);
+        return dl_virt_change(virt, job, DL_VIRT_TIMEOUT_USEC, done, userdata);
 }
 
 /* Changes and this query exclude each other in libvirt, whoever asks. What it answers, and whether
  * it can, does not matter. */
 static void run_wait_for_others(DlVirtJob *job)
 {
-        g_autoptr(virDomain) domain = look_up(job);
+        g_autoptr(virDomain) domain = dl_virt_look_up(job);
         virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
 
         if (domain)
@@ -445,6 +437,6 @@ static void run_wait_for_others(DlVirtJob *job)
 DlVirtCall *dl_virt_wait_for_others(DlVirt *virt, const char *uuid, DlVirtDone done, void *userdata)
 {
         /* As if it were a change: its late end is told, too. */
-        return change(virt, dl_virt_job_new(run_wait_for_others, uuid, NULL), DL_VIRT_TIMEOUT_USEC,
-                      done, userdata);
+        return dl_virt_change(virt, dl_virt_job_new(run_wait_for_others, uuid, NULL),
+                              DL_VIRT_TIMEOUT_USEC, done, userdata);
 }

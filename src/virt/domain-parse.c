@@ -8,6 +8,7 @@
 #include "domain-xml.h"
 
 #include "address.h"
+#include "disk-images.h"
 #include "metadata.h"
 #include "util/error.h"
 #include "xml.h"
@@ -26,6 +27,7 @@ void dl_domain_disk_free(DlDomainDisk *disk)
         g_free(disk->protocol);
         g_free(disk->host_name);
         g_clear_pointer(&disk->address, g_hash_table_unref);
+        g_ptr_array_unref(disk->images);
         g_free(disk);
 }
 
@@ -85,13 +87,18 @@ static guint64 read_number(const xmlNode *node, const char *name, guint64 max)
         return number;
 }
 
-static void read_source(const xmlNode *source, DlDomainDisk *disk)
+/* Of the layer of the disk that its source is in. */
+static void read_source(const xmlNode *layer, DlDomainDisk *disk)
 {
         static const char *const attributes[][2] = {
                 {"network", "name"}, {"block", "dev"},     {"file", "file"},
                 {"dir", "dir"},      {"volume", "volume"},
         };
+        const xmlNode *source = dl_xml_child(layer, "source");
 
+        disk->type = dl_xml_attribute(layer, "type");
+        if (!disk->type)
+                disk->type = g_strdup("file"); /* the default that libvirt documents */
         for (size_t i = 0; i < G_N_ELEMENTS(attributes); i++)
                 if (g_str_equal(disk->type, attributes[i][0]))
                         disk->source = dl_xml_attribute(source, attributes[i][1]);
@@ -109,12 +116,9 @@ static DlDomainDisk *read_disk(const xmlNode *node)
         DlDomainDisk *disk = g_new0(DlDomainDisk, 1);
         const xmlNode *target = dl_xml_child(node, "target");
 
-        disk->type = dl_xml_attribute(node, "type");
-        if (!disk->type)
-                disk->type = g_strdup("file"); /* the defaults that libvirt documents */
         disk->device = dl_xml_attribute(node, "device");
         if (!disk->device)
-                disk->device = g_strdup("disk");
+                disk->device = g_strdup("disk"); /* the default that libvirt documents */
         disk->alias = dl_xml_attribute(dl_xml_child(node, "alias"), "name");
         disk->bus = dl_xml_attribute(target, "bus");
         disk->target_dev = dl_xml_attribute(target, "dev");
@@ -123,7 +127,7 @@ static DlDomainDisk *read_disk(const xmlNode *node)
         disk->readonly = dl_xml_child(node, "readonly");
         disk->boot_order = (unsigned)read_number(dl_xml_child(node, "boot"), "order", G_MAXUINT16);
         disk->address = dl_address_from_node(dl_xml_child(node, "address"));
-        read_source(dl_xml_child(node, "source"), disk);
+        read_source(dl_disk_images_read(node, disk), disk);
         return disk;
 }
 
@@ -140,6 +144,15 @@ static void count_controller(const xmlNode *node, DlDomain *domain)
                 domain->n_scsi_controllers++;
 }
 
+static bool is_guest_agent(const xmlNode *node)
+{
+        const xmlNode *target = dl_xml_child(node, "target");
+        g_autofree char *name = dl_xml_attribute(target, "name");
+        g_autofree char *state = dl_xml_attribute(target, "state");
+
+        return g_strcmp0(name, "org.qemu.guest_agent.0") == 0 && g_strcmp0(state, "connected") == 0;
+}
+
 static void read_devices(const xmlNode *devices, DlDomain *domain)
 {
         for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next) {
@@ -151,6 +164,8 @@ static void read_devices(const xmlNode *devices, DlDomain *domain)
                         g_ptr_array_add(domain->disks, read_disk(node));
                 else if (dl_xml_is(node, "controller"))
                         count_controller(node, domain);
+                else if (dl_xml_is(node, "channel"))
+                        domain->guest_agent |= is_guest_agent(node);
 
                 order = (unsigned)read_number(dl_xml_child(node, "boot"), "order", G_MAXUINT16);
                 if (order)

@@ -7,6 +7,7 @@
 #include "domain-xml.h"
 
 #include "address.h"
+#include "disk-images.h"
 #include "xml.h"
 
 #define LUN_FLAT 0x4000U /* SAM-5, 4.7.7.3: flat space addressing */
@@ -27,7 +28,8 @@ static void append_driver(GString *out, const DlDiskSpec *spec)
 {
         const char *policy = spec->propagate_errors ? "report" : "stop";
 
-        g_string_append(out, "<driver name='qemu' type='raw' cache='none'");
+        g_string_append_printf(out, "<driver name='qemu' type='%s' cache='none'",
+                               dl_disk_images_format(spec->images));
         dl_xml_append_attribute(out, "error_policy", policy);
         dl_xml_append_attribute(out, "rerror_policy", policy);
         if (spec->discard)
@@ -63,13 +65,16 @@ static void append_source(GString *out, const DlDiskSpec *spec)
 
 char *dl_disk_spec_to_xml(const DlDiskSpec *spec)
 {
-        g_autoptr(GString) out = g_string_new("<disk type='network'");
+        g_autoptr(GString) source = g_string_new(NULL);
+        g_autoptr(GString) out = g_string_new("<disk");
 
+        append_source(source, spec);
+        dl_xml_append_attribute(out, "type", dl_disk_images_type(spec->images, "network"));
         dl_xml_append_attribute(out, "device", spec->device);
         /* An unlisted network disk makes every disk-only snapshot of the VM fail. */
         g_string_append(out, " snapshot='no'>");
         append_driver(out, spec);
-        append_source(out, spec);
+        dl_disk_images_append(out, spec->images, "network", source->str);
         g_string_append(out, "<target");
         dl_xml_append_attribute(out, "dev", spec->target_dev);
         dl_xml_append_attribute(out, "bus", spec->bus);

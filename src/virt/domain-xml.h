@@ -27,6 +27,13 @@ DlAddress *dl_address_copy(const DlAddress *address); /* NULL for NULL */
  */
 bool dl_address_check(const DlAddress *address, GError **error);
 
+/* One overlay of a disk. */
+typedef struct DlDomainImage {
+        char *file;
+        unsigned
+                index; /* libvirt's name for it in a running domain is DEV[index]; 0: it has none */
+} DlDomainImage;
+
 /* One <disk> of a domain. Strings are NULL when the XML does not have them. */
 typedef struct DlDomainDisk {
         char *alias;      /* <alias name>; user aliases begin with "ua-" */
@@ -42,6 +49,12 @@ typedef struct DlDomainDisk {
         bool shareable, readonly;
         unsigned boot_order; /* 0: none */
         DlAddress *address;
+
+        /* Over a network or block source: its overlays, the uppermost first. type to host_port are
+         * then of what is below them all. */
+        GPtrArray *images;
+        unsigned base_index; /* of the source, as of an image */
+        bool mirror_ready;   /* a commit of the uppermost image has caught up */
 } DlDomainDisk;
 
 /* One of our attachments, as written in the domain's <metadata>. Nothing here is secret. */
@@ -71,6 +84,7 @@ typedef struct DlDomain {
         GPtrArray *disks;       /* DlDomainDisk */
         GPtrArray *attachments; /* DlDomainAttachment */
         unsigned n_pcie_root_ports, n_scsi_controllers; /* virtio-scsi */
+        bool guest_agent;                               /* QEMU's agent answers in the guest */
         GArray *boot_orders; /* unsigned: every per-device <boot order>, disks and others */
 } DlDomain;
 
@@ -99,7 +113,8 @@ typedef struct DlDiskSpec {
         unsigned boot_order;     /* 0: none */
         bool propagate_errors;   /* error_policy and rerror_policy: report, else stop */
         bool shareable, readonly, discard;
-        const DlAddress *address; /* NULL: libvirt chooses */
+        const DlAddress *address;  /* NULL: libvirt chooses */
+        const char *const *images; /* files of its overlays, the uppermost first; NULL: none */
 } DlDiskSpec;
 
 char *dl_disk_spec_to_xml(const DlDiskSpec *spec);
@@ -114,6 +129,18 @@ char *dl_target_dev(const char *bus, unsigned n);
 /* The first free target dev of a bus in any of the given domains (the live and the inactive one;
  * NULLs are skipped), counting from hint (-1: 0). */
 char *dl_target_dev_free(const char *bus, int hint, const DlDomain *live, const DlDomain *inactive);
+
+/*
+ * The <disk> of this alias in a domain's XML, with these overlays (files, the uppermost first; NULL
+ * or empty: none) over the source that it has now, and everything else as it is. NULL with
+ * NotAttached (there is no such disk) or LibvirtError.
+ */
+char *dl_disk_with_images(const char *domain_xml, const char *alias, const char *const *images,
+                          GError **error);
+
+/* For a snapshot of one disk (by its target dev) of a domain, into a file that is there and empty:
+ * every other disk is left out by name, since libvirt takes in what it is not told of. */
+char *dl_snapshot_to_xml(const DlDomain *domain, const char *target_dev, const char *file);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DlDomain, dl_domain_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DlDomainDisk, dl_domain_disk_free)

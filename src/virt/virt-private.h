@@ -96,6 +96,8 @@ struct DlVirt {
         GHashTable *jobs;  /* set of DlVirtJob: submitted to the workers, borrowed */
 };
 
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)
+
 typedef struct DlVirtJob DlVirtJob;
 typedef void (*DlVirtWork)(DlVirtJob *job);
 
@@ -109,8 +111,12 @@ struct DlVirtJob {
         struct DlSecret *secret;
         unsigned affect; /* of DlVirtAffect */
         bool changes_domain;
+        char **args;       /* what else it takes, as its run knows */
+        uint64_t bytes[2]; /* the same */
+        bool flag;         /* the same */
 
-        GPtrArray *domains; /* result: DlVirtDomain */
+        GPtrArray *domains;       /* result: DlVirtDomain */
+        DlVirtBlockJob block_job; /* result */
         GError *error;
 
         /* loop thread only */
@@ -128,6 +134,7 @@ typedef struct DlVirtAnswer {
         DlVirtDone done;
         DlVirtGotDomain got_domain;
         DlVirtListed listed;
+        DlVirtGotBlockJob got_block_job;
         void *userdata;
 } DlVirtAnswer;
 
@@ -138,6 +145,24 @@ void dl_virt_drop_calls(DlVirt *virt); /* no callback of any of them comes */
 
 void dl_virt_domain_free(DlVirtDomain *domain);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DlVirtDomain, dl_virt_domain_free)
+
+/* ---- for calls on one domain (domain-calls.c) ---- */
+
+/* What an operation takes for granted, so that "operation invalid" can be told apart. */
+typedef enum DlVirtNeeds {
+        DL_VIRT_NEEDS_NOTHING,
+        DL_VIRT_NEEDS_ACTIVE,
+        DL_VIRT_NEEDS_INACTIVE,
+} DlVirtNeeds;
+
+/* On the worker. NULL: the job has its error. */
+virDomainPtr dl_virt_look_up(DlVirtJob *job);
+/* libvirt's last error as the job's. domain may be NULL if it needs nothing. */
+void dl_virt_set_domain_error(DlVirtJob *job, virDomainPtr domain, DlVirtNeeds needs);
+char *dl_virt_read_xml(virDomainPtr domain, unsigned flags); /* NULL: libvirt's last error */
+/* On the loop thread: submits what changes the domain of the job. */
+DlVirtCall *dl_virt_change(DlVirt *virt, DlVirtJob *job, uint64_t timeout_usec, DlVirtDone done,
+                           void *userdata);
 
 /* libvirt's last error in this thread as LibvirtError with its message and code. */
 void dl_virt_set_error(GError **error);

@@ -141,4 +141,49 @@ DlVirtCall *dl_virt_set_secret(DlVirt *virt, const char *secret_uuid, const char
 DlVirtCall *dl_virt_forget_secret(DlVirt *virt, const char *secret_uuid, DlVirtDone done,
                                   void *userdata);
 
+/* ---- images (image-calls.c) ----
+ *
+ * Files of qcow2 in a directory of the host, made and removed by libvirt's storage driver: it has
+ * the rights for that, and QEMU's. An image says nothing of what is below it: the domain does. */
+
+/* An empty image of so many bytes. LimitsExceeded if the file system has less than free_min bytes
+ * left. A file that is there is an error, or (keep) stays as it is. */
+DlVirtCall *dl_virt_create_image(DlVirt *virt, const char *file, uint64_t bytes, uint64_t free_min,
+                                 bool keep, DlVirtDone done, void *userdata);
+/* One that is not there is deleted. */
+DlVirtCall *dl_virt_delete_image(DlVirt *virt, const char *file, DlVirtDone done, void *userdata);
+
+/* ---- overlays of disks (snapshot-calls.c) ---- */
+
+/* From one moment on the running domain writes to the image instead of what it has written to, and
+ * sees no difference. No other disk is touched. quiesce: the guest's file systems are frozen for
+ * the moment, by its agent. */
+DlVirtCall *dl_virt_snapshot(DlVirt *virt, const char *uuid, const char *alias, const char *file,
+                             bool quiesce, DlVirtDone done, void *userdata);
+
+/* The persistent domain's disk gets these overlays (NULL-terminated, the uppermost first) over the
+ * source that it has. */
+DlVirtCall *dl_virt_set_images(DlVirt *virt, const char *uuid, const char *alias,
+                               const char *const *images, DlVirtDone done, void *userdata);
+
+/* Begins to write what an overlay of the running domain has into what is right below it.
+ * bytes_per_sec 0: as fast as it can. */
+DlVirtCall *dl_virt_commit_image(DlVirt *virt, const char *uuid, const char *alias,
+                                 const char *file, uint64_t bytes_per_sec, DlVirtDone done,
+                                 void *userdata);
+
+typedef struct DlVirtBlockJob {
+        bool running;
+        bool ready; /* the uppermost overlay's commit has caught up, and waits to be ended */
+        uint64_t done, total;
+} DlVirtBlockJob;
+
+typedef void (*DlVirtGotBlockJob)(const DlVirtBlockJob *job, const GError *error, void *userdata);
+DlVirtCall *dl_virt_get_block_job(DlVirt *virt, const char *uuid, const char *alias,
+                                  DlVirtGotBlockJob done, void *userdata);
+/* pivot: the domain goes on with what was written to; only when it is ready. Else the overlay stays
+ * in use; a job that has ended is no error then. */
+DlVirtCall *dl_virt_end_block_job(DlVirt *virt, const char *uuid, const char *alias, bool pivot,
+                                  DlVirtDone done, void *userdata);
+
 void dl_virt_cancel(DlVirtCall *call); /* no callback after this; takes NULL */

@@ -170,6 +170,8 @@ class TestCase(QuietTestCase):
             Method(cls.lun, 'Lun', 'Refresh', (), (), ('connect',), 'refresh', guid=cls.guid),
             Method(cls.vdisk, 'VDisk', 'Update', (), ('alias', 'description'), ('manage-vdisk',),
                    'update', guid=cls.guid),
+            Method(cls.vdisk, 'VDisk', 'Snapshot', (), ('quiesce',), ('manage-vdisk',), 'snapshot',
+                   guid=cls.guid),
             Method(cls.vm, 'Vm', 'AttachDisk', (dictionary(('GUID', cls.guid)),), (), ('attach',),
                    'attach-disk', **disk),
             Method(cls.vm, 'Vm', 'Run', (GLib.Variant('as', ['elsewhere']),), (), ('run-vm',), 'run',

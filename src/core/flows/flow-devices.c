@@ -77,7 +77,7 @@ static bool concerns(const ListWork *work, DlTarget *target)
 static void refresh(DlOperation *op)
 {
         ListWork *work = op->data;
-        g_autoptr(GPtrArray) targets = dl_core_list(op->core, DL_KIND_TARGET);
+        g_autoptr(GPtrArray) targets = dl_core_list(op->job.object.core, DL_KIND_TARGET);
 
         for (unsigned i = 0; work->refresh && i < targets->len; i++) {
                 Ask *ask;
@@ -106,7 +106,7 @@ static bool is_of_type(const ListWork *work, const DlLun *lun)
 static void give_all(DlOperation *op)
 {
         ListWork *work = op->data;
-        g_autoptr(GPtrArray) luns = dl_core_list(op->core, DL_KIND_LUN);
+        g_autoptr(GPtrArray) luns = dl_core_list(op->job.object.core, DL_KIND_LUN);
 
         for (unsigned i = 0; i < luns->len; i++)
                 if (is_of_type(work, luns->pdata[i]))
@@ -123,7 +123,7 @@ static void give(DlOperation *op)
                 return;
         }
         for (GStrv guid = work->guids; *guid; guid++) {
-                DlLun *lun = DL_LOOKUP_LUN(op->core, *guid);
+                DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, *guid);
 
                 if (!lun) {
                         dl_op_failf(op, DL_ERROR_LUN_NOT_FOUND, "No LUN with GUID %s is known",

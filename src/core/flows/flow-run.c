@@ -28,6 +28,11 @@ static void work_free(void *p)
         g_free(work);
 }
 
+static DlCore *core_of(DlOperation *op)
+{
+        return op->job.object.core;
+}
+
 static void wait_for_call(DlOperation *op, DlVirtCall *call)
 {
         dl_op_wait(op, call, (void (*)(void *))dl_virt_cancel);
@@ -68,7 +73,7 @@ static void on_proven(const GError *error, void *userdata)
         if (error)
                 dl_op_failf(op, DL_ERROR_NO_HOST_AVAILABLE,
                             "No host can run VM %s; host %s: %s: %s", op->vm->name,
-                            dl_core_local_host(op->core)->object.id,
+                            dl_core_local_host(core_of(op))->object.id,
                             dl_error_name((int)dl_error_code(error)), error->message);
         else
                 dl_op_next(op);
@@ -78,19 +83,19 @@ static void prove(DlOperation *op)
 {
         RunWork *work = op->data;
 
-        work->proof = dl_run_proof_start(op->core, op->vm, on_proven, op);
+        work->proof = dl_run_proof_start(op->vm, on_proven, op);
         dl_op_wait(op, op, stop_proof);
 }
 
 static void start_vm(DlOperation *op)
 {
-        wait_for_call(op, dl_virt_start(op->core->virt, op->vm->object.id, START_TIMEOUT_USEC,
+        wait_for_call(op, dl_virt_start(core_of(op)->virt, op->vm->object.id, START_TIMEOUT_USEC,
                                         on_done, op));
 }
 
 static void give_host(DlOperation *op)
 {
-        op->job.result_string = g_strdup(dl_core_local_host(op->core)->object.id);
+        op->job.result_string = g_strdup(dl_core_local_host(core_of(op))->object.id);
         dl_op_next(op);
 }
 
@@ -113,7 +118,7 @@ static void tell_config(DlOperation *op)
 static void tell_start(DlOperation *op)
 {
         dl_op_would(op, "start VM %s on host %s", op->vm->name,
-                    dl_core_local_host(op->core)->object.id);
+                    dl_core_local_host(core_of(op))->object.id);
         dl_op_next(op);
 }
 
@@ -232,7 +237,7 @@ static void on_shutdown_requested(const GError *error, void *userdata)
 static void stop_vm(DlOperation *op)
 {
         RunWork *work = op->data;
-        DlVirt *virt = op->core->virt;
+        DlVirt *virt = core_of(op)->virt;
 
         if (work->graceful)
                 wait_for_call(op,
@@ -246,7 +251,7 @@ static void on_looked_after_stop(const DlVirtDomain *domain, const GError *error
         DlOperation *op = userdata;
 
         if (domain)
-                dl_vm_merge(op->job.object.core, domain);
+                dl_vm_merge(core_of(op), domain);
         else if (dl_error_code(error) != DL_ERROR_VM_NOT_FOUND) {
                 dl_op_fail(op, g_error_copy(error));
                 return;
@@ -257,7 +262,7 @@ static void on_looked_after_stop(const DlVirtDomain *domain, const GError *error
 
 static void look_after_stop(DlOperation *op)
 {
-        wait_for_call(op, dl_virt_get_domain(op->core->virt, op->vm->object.id,
+        wait_for_call(op, dl_virt_get_domain(core_of(op)->virt, op->vm->object.id,
                                              on_looked_after_stop, op));
 }
 

@@ -72,7 +72,7 @@ static void on_created(DlVDisk *vdisk, bool created, const GError *error, void *
 static void check_create(DlOperation *op)
 {
         const VDiskWork *work = op->data;
-        DlCore *core = op->core;
+        DlCore *core = op->job.object.core;
         DlVDisk *vdisk = dl_vdisk_of_guid(core, work->guid);
         g_autoptr(GError) error = NULL;
 
@@ -94,7 +94,8 @@ static void create(DlOperation *op)
 {
         const VDiskWork *work = op->data;
 
-        dl_vdisk_create(op->core, work->guid, work->alias, work->description, on_created, op);
+        dl_vdisk_create(op->job.object.core, work->guid, work->alias, work->description, on_created,
+                        op);
 }
 
 static void tell_create(DlOperation *op)
@@ -135,7 +136,7 @@ static void on_written(const GError *error, void *userdata)
 static DlVDisk *find(DlOperation *op)
 {
         const VDiskWork *work = op->data;
-        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->core, work->id);
+        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->job.object.core, work->id);
 
         if (!vdisk)
                 dl_op_failf(op, DL_ERROR_LUN_NOT_FOUND, "The vDisk %s was deleted", work->id);
@@ -193,6 +194,11 @@ static void check_delete(DlOperation *op)
         if (attachments->len > 0)
                 dl_op_failf(op, DL_ERROR_IN_USE, "vDisk %s is attached to VM %s; detach it first",
                             vdisk->alias, ((DlAttachment *)attachments->pdata[0])->vm->name);
+        else if (vdisk->images->len > 1)
+                dl_op_failf(op, DL_ERROR_IN_USE,
+                            "vDisk %s has %u images, with what was written since its snapshots; "
+                            "merge them, or revert it, first",
+                            vdisk->alias, vdisk->images->len - 1);
         else
                 dl_op_next(op);
 }

@@ -26,7 +26,7 @@ static void on_calm(const GError *error, void *userdata)
 
 /* The service died, but what it had asked of libvirt goes on: what the domain says now may not be
  * final. */
-static void wait_for_former_run(DlOperation *op)
+void dl_step_wait_for_former_run(DlOperation *op)
 {
         dl_op_wait(
                 op,
@@ -174,7 +174,7 @@ static void give_up(DlOperation *op)
 }
 
 static const DlStep recover_steps[] = {
-        {"waiting for libvirt", wait_for_former_run, give_up, .firm = true},
+        {"waiting for libvirt", dl_step_wait_for_former_run, give_up, .firm = true},
         {"looking at the VM", dl_step_look},
         {"waiting for the guest", ask_guest_again},
         {"looking at the VM", dl_step_look},
@@ -190,6 +190,11 @@ static void recover(DlVm *vm, DlIntent *intent)
 {
         static const DlRequest nobody = {0};
         g_autoptr(GError) error = NULL;
+
+        if (dl_intent_is_of_images(intent->kind)) {
+                dl_recover_images(vm->object.core, vm, intent);
+                return;
+        }
         DlDiskWork *work = dl_disk_work_new(intent->kind, intent->vdisk, NULL);
         DlOperation *op;
 
@@ -220,7 +225,7 @@ void dl_recover_vm(DlVm *vm)
                 recover(vm, intents->pdata[i]);
 }
 
-/* A VM that was undefined has taken its attachments with it. */
+/* A VM that was undefined has taken its attachments with it, but not the images of its vDisks. */
 void dl_recover_forget(DlCore *core)
 {
         g_autoptr(GPtrArray) gone = g_ptr_array_new();
@@ -232,7 +237,10 @@ void dl_recover_forget(DlCore *core)
                 if (!((DlIntent *)intent)->owned && !DL_LOOKUP_VM(core, ((DlIntent *)intent)->vm))
                         g_ptr_array_add(gone, intent);
         for (unsigned i = 0; i < gone->len; i++)
-                dl_intent_remove(core, gone->pdata[i], NULL, NULL);
+                if (dl_intent_is_of_images(((DlIntent *)gone->pdata[i])->kind))
+                        dl_recover_images(core, NULL, gone->pdata[i]);
+                else
+                        dl_intent_remove(core, gone->pdata[i], NULL, NULL);
 }
 
 void dl_recover(DlCore *core)

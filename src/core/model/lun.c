@@ -523,7 +523,7 @@ void dl_luns_merge(DlTarget *target, const DlPortal *portal, const DlIscsiInspec
                         DlVDisk *vdisk = dl_lun_vdisk(lun);
 
                         dl_object_publish(&lun->object);
-                        if (vdisk && !core->original)
+                        if (vdisk)
                                 dl_object_changed(&vdisk->object, "Lun");
                 }
                 dl_persist_lun(lun);

@@ -64,7 +64,7 @@ void dl_target_free(DlTarget *target)
 /* The host shows the states of all targets. */
 static void announce_to_host(DlCore *core)
 {
-        DlHost *host = core->original ? NULL : dl_core_local_host(core);
+        DlHost *host = dl_core_local_host(core);
 
         if (host)
                 dl_object_changed(&host->object, "Targets");
@@ -303,7 +303,7 @@ static void forget_unused_secret(DlTarget *target)
 {
         DlCore *core = target->object.core;
 
-        if (!core->original && target->secret_given && target->n_jobs == 0 && core->vms_known &&
+        if (target->secret_given && target->n_jobs == 0 && core->vms_known &&
             (!target->secret || !has_attachment(target)))
                 dl_disk_forget_secret(target, on_secret_forgotten, NULL);
 }
@@ -412,8 +412,6 @@ static void schedule(DlCore *core)
         gpointer target;
         uint64_t next = UINT64_MAX;
 
-        if (core->original)
-                return;
         g_hash_table_iter_init(&iter, core->objects[DL_KIND_TARGET]);
         while (g_hash_table_iter_next(&iter, NULL, &target))
                 next = MIN(next, next_event(target));

@@ -6,14 +6,6 @@
 
 #include <string.h>
 
-static void image_free(gpointer p)
-{
-        DlImage *image = p;
-
-        g_free(image->uid);
-        g_free(image);
-}
-
 DlVDisk *dl_vdisk_new(DlCore *core, const char *guid, const char *alias, const char *description)
 {
         DlVDisk *vdisk = g_new0(DlVDisk, 1);
@@ -24,7 +16,7 @@ DlVDisk *dl_vdisk_new(DlCore *core, const char *guid, const char *alias, const c
         vdisk->guid = g_strdup(guid);
         vdisk->alias = g_strdup(alias && alias[0] ? alias : guid);
         vdisk->description = g_strdup(description ? description : "");
-        vdisk->images = g_ptr_array_new_with_free_func(image_free);
+        vdisk->images = dl_images_new();
         return vdisk;
 }
 
@@ -60,4 +52,27 @@ GPtrArray *dl_vdisk_attachments(DlVDisk *vdisk)
                 if (strcmp(((DlAttachment *)all->pdata[i])->meta->vdisk, vdisk->object.id) == 0)
                         g_ptr_array_add(attachments, all->pdata[i]);
         return attachments;
+}
+
+DlImage *dl_vdisk_find_image(const DlVDisk *vdisk, const char *uid, unsigned *ret_index)
+{
+        for (unsigned i = 0; i < vdisk->images->len; i++) {
+                DlImage *image = vdisk->images->pdata[i];
+
+                if (strcmp(image->uid, uid) != 0)
+                        continue;
+                if (ret_index)
+                        *ret_index = i;
+                return image;
+        }
+        return NULL;
+}
+
+const char **dl_vdisk_files(const DlVDisk *vdisk, const char *uid)
+{
+        unsigned n = vdisk->images->len;
+
+        if (uid && !dl_vdisk_find_image(vdisk, uid, &n))
+                n = 0;
+        return dl_images_files(vdisk->images, n);
 }

@@ -3,12 +3,8 @@
 
 /* The entity a user manages. Loop thread only. */
 
+#include "core/model/image.h"
 #include "core/model/object.h"
-
-typedef struct DlImage {
-        uint64_t time_usec; /* CLOCK_REALTIME */
-        char *uid;
-} DlImage;
 
 struct DlVDisk {
         DlObject object; /* id: UUIDv5 of the GUID */
@@ -19,5 +15,9 @@ struct DlVDisk {
         int64_t revision;  /* of its row in the store */
 };
 
+DlImage *dl_vdisk_find_image(const DlVDisk *vdisk, const char *uid, unsigned *ret_index);
+/* The files of its overlays, the uppermost first, NULL-terminated; at the moment of an image (uid
+ * NULL: now). Newly allocated, the strings are borrowed. */
+const char **dl_vdisk_files(const DlVDisk *vdisk, const char *uid);
 DlLun *dl_vdisk_lun(const DlVDisk *vdisk);       /* NULL if its LUN is not known now */
 GPtrArray *dl_vdisk_attachments(DlVDisk *vdisk); /* DlAttachment, borrowed; free the array */

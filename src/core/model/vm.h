@@ -17,8 +17,7 @@ struct DlVm {
         GQueue queue;       /* DlOperation that want it; the head has it */
         DlVirtCall *look;   /* a look at it under way */
         bool look_again;
-        uint64_t required_mark; /* a digest of the required targets that were announced last */
-        uint64_t asked;         /* the newest answer that was taken over, see DlVirtDomain */
+        uint64_t asked;  /* the newest answer that was taken over, see DlVirtDomain */
         char *releasing; /* alias of the disk that an operation waits for the guest to release */
         void (*released)(bool released, void *userdata);
         void *released_userdata;

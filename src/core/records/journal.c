@@ -8,10 +8,9 @@
 #include <string.h>
 
 static const char *const kinds[_DL_INTENT_MAX] = {
-        [DL_INTENT_ATTACH] = "attach",
-        [DL_INTENT_PLUG] = "plug",
-        [DL_INTENT_UNPLUG] = "unplug",
-        [DL_INTENT_DETACH] = "detach",
+        [DL_INTENT_ATTACH] = "attach",     [DL_INTENT_PLUG] = "plug",
+        [DL_INTENT_UNPLUG] = "unplug",     [DL_INTENT_DETACH] = "detach",
+        [DL_INTENT_SNAPSHOT] = "snapshot", [DL_INTENT_MERGE] = "merge",
 };
 
 void dl_intent_free(DlIntent *intent)
@@ -19,6 +18,8 @@ void dl_intent_free(DlIntent *intent)
         g_free(intent->key);
         g_free(intent->vm);
         g_free(intent->vdisk);
+        g_free(intent->image);
+        g_free(intent->file);
         g_free(intent);
 }
 
@@ -54,33 +55,39 @@ static void commit(DlCore *core, const char *key, const char *value, DlIntentDon
         dl_kill_point("journal", 0, "submitted");
 }
 
-DlIntent *dl_intent_write(DlCore *core, DlIntentKind kind, const char *vm, const char *vdisk,
-                          bool in_config, bool new_vdisk, DlIntentDone done, void *userdata)
+static DlIntent *intent_copy(const DlIntent *like)
 {
-        DlIntent *intent = g_new0(DlIntent, 1);
-        JsonBuilder *b = json_builder_new();
-        uint64_t now = dl_wallclock();
+        DlIntent *intent = g_new(DlIntent, 1);
 
+        *intent = *like;
+        intent->key = g_strdup(like->key);
+        intent->vm = g_strdup(like->vm);
+        intent->vdisk = g_strdup(like->vdisk);
+        intent->image = g_strdup(like->image);
+        intent->file = g_strdup(like->file);
+        return intent;
+}
+
+DlIntent *dl_intent_write(DlCore *core, const DlIntent *like, DlIntentDone done, void *userdata)
+{
+        DlIntent *intent = intent_copy(like);
+        JsonBuilder *b = json_builder_new();
+
+        intent->key = g_strdup_printf("intent/%s/%s", like->vm, like->vdisk);
+        intent->time_usec = dl_wallclock();
+        intent->owned = true;
         json_builder_begin_object(b);
-        dl_json_add_string(b, "kind", kinds[kind]);
-        dl_json_add_int(b, "time", (int64_t)now);
-        dl_json_add_string(b, "vm", vm);
-        dl_json_add_string(b, "vdisk", vdisk);
-        dl_json_add_bool(b, "in-config", in_config);
-        dl_json_add_bool(b, "new-vdisk", new_vdisk);
+        dl_json_add_string(b, "kind", kinds[intent->kind]);
+        dl_json_add_int(b, "time", (int64_t)intent->time_usec);
+        dl_json_add_string(b, "vm", intent->vm);
+        dl_json_add_string(b, "vdisk", intent->vdisk);
+        dl_json_add_bool(b, "in-config", intent->in_config);
+        dl_json_add_bool(b, "new-vdisk", intent->new_vdisk);
+        dl_json_add_string(b, "image", intent->image);
+        dl_json_add_string(b, "file", intent->file);
         json_builder_end_object(b);
         g_autofree char *value = dl_json_finish(b, false);
 
-        *intent = (DlIntent){
-                .kind = kind,
-                .key = g_strdup_printf("intent/%s/%s", vm, vdisk),
-                .vm = g_strdup(vm),
-                .vdisk = g_strdup(vdisk),
-                .time_usec = now,
-                .in_config = in_config,
-                .new_vdisk = new_vdisk,
-                .owned = true,
-        };
         /* One attachment has one intent: an operation runs alone on its VM, and the recovery is
          * done with a VM before an operation begins. */
         g_hash_table_replace(core->intents, intent->key, intent);
@@ -117,16 +124,20 @@ void dl_intent_load(DlCore *core, const char *key, JsonObject *row)
 
                 if (strcmp(kinds[k], kind) != 0)
                         continue;
-                intent = g_new0(DlIntent, 1);
-                *intent = (DlIntent){
+                if (dl_intent_is_of_images((DlIntentKind)k) &&
+                    (!dl_json_string(row, "image", NULL) || !dl_json_string(row, "file", NULL)))
+                        break;
+                intent = intent_copy(&(DlIntent){
                         .kind = (DlIntentKind)k,
-                        .key = g_strdup(key),
-                        .vm = g_strdup(vm),
-                        .vdisk = g_strdup(vdisk),
+                        .key = (char *)key,
+                        .vm = (char *)vm,
+                        .vdisk = (char *)vdisk,
                         .time_usec = (uint64_t)dl_json_int(row, "time", 0, INT64_MAX, 0),
                         .in_config = dl_json_bool(row, "in-config"),
                         .new_vdisk = dl_json_bool(row, "new-vdisk"),
-                };
+                        .image = (char *)dl_json_string(row, "image", NULL),
+                        .file = (char *)dl_json_string(row, "file", NULL),
+                });
                 g_hash_table_replace(core->intents, intent->key, intent);
                 return;
         }

@@ -12,10 +12,12 @@
 #include <json-glib/json-glib.h>
 
 typedef enum DlIntentKind {
-        DL_INTENT_ATTACH, /* the attachment is being made */
-        DL_INTENT_PLUG,   /* it exists, and its disk is being added */
-        DL_INTENT_UNPLUG, /* its disk is being removed, it stays */
-        DL_INTENT_DETACH, /* it is being removed */
+        DL_INTENT_ATTACH,   /* the attachment is being made */
+        DL_INTENT_PLUG,     /* it exists, and its disk is being added */
+        DL_INTENT_UNPLUG,   /* its disk is being removed, it stays */
+        DL_INTENT_DETACH,   /* it is being removed */
+        DL_INTENT_SNAPSHOT, /* an image is being laid over the vDisk */
+        DL_INTENT_MERGE,    /* an image is being merged into what is below it */
         _DL_INTENT_MAX,
 } DlIntentKind;
 
@@ -27,15 +29,21 @@ struct DlIntent {
         uint64_t time_usec; /* CLOCK_REALTIME, when it was written */
         bool in_config;     /* the disk was in the persistent domain before */
         bool new_vdisk;     /* the attach makes the vDisk, too */
+        char *image;        /* uid, of what is done to images; else NULL */
+        char *file;         /* of the image; else NULL */
         bool owned;         /* by a running operation */
 };
 
+static inline bool dl_intent_is_of_images(DlIntentKind kind)
+{
+        return kind == DL_INTENT_SNAPSHOT || kind == DL_INTENT_MERGE;
+}
+
 typedef void (*DlIntentDone)(const GError *error, void *userdata);
 
-/* Writes it; it is owned by the caller's operation. in_config: the disk is in the persistent domain
- * now; new_vdisk: the vDisk is not there yet. The callback runs once, always: wait for it. */
-DlIntent *dl_intent_write(DlCore *core, DlIntentKind kind, const char *vm, const char *vdisk,
-                          bool in_config, bool new_vdisk, DlIntentDone done, void *userdata);
+/* Writes one that is like this (key and time are filled in; vm "": no VM has the vDisk); it is
+ * owned by the caller's operation. The callback runs once, always: wait for it. */
+DlIntent *dl_intent_write(DlCore *core, const DlIntent *like, DlIntentDone done, void *userdata);
 
 /* Removes it, and frees it. done may be NULL. */
 void dl_intent_remove(DlCore *core, DlIntent *intent, DlIntentDone done, void *userdata);

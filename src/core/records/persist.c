@@ -54,11 +54,8 @@ static void write_row(DlCore *core, const char *kind, const char *key, const cha
                       DlPersisted done, void *userdata)
 {
         DlStoreOp op = {.key = key, .value = value};
-        Write *write;
+        Write *write = g_new(Write, 1);
 
-        if (core->original)
-                return;
-        write = g_new(Write, 1);
         *write = (Write){.core = core, .kind = kind, .done = done, .userdata = userdata};
         dl_core_keep_call(core, write, g_free);
         core->n_writes++;
@@ -171,11 +168,8 @@ static int on_write_luns(sd_event_source *source, void *userdata)
 static void write_lun(DlLun *lun, const char *value)
 {
         DlCore *core = lun->object.core;
-        char *key;
+        char *key = dl_persist_lun_key(lun->object.id);
 
-        if (core->original)
-                return;
-        key = dl_persist_lun_key(lun->object.id);
         if (!g_hash_table_contains(core->lun_rows, key))
                 core->n_writes++;
         g_hash_table_replace(core->lun_rows, key, g_strdup(value));
@@ -289,6 +283,11 @@ char *dl_persist_vdisk_value(const DlVDisk *vdisk)
                 json_builder_begin_object(b);
                 dl_json_add_int(b, "time", (int64_t)image->time_usec);
                 dl_json_add_string(b, "uid", image->uid);
+                dl_json_add_string(b, "file", image->file);
+                if (image->quiesced)
+                        dl_json_add_bool(b, "quiesced", true);
+                if (image->spoiled)
+                        dl_json_add_bool(b, "spoiled", true);
                 json_builder_end_object(b);
         }
         json_builder_end_array(b);
@@ -365,11 +364,8 @@ static void save_free(void *data)
 void dl_persist_secrets(const DlTarget *target, DlPersisted done, void *userdata)
 {
         DlCore *core = target->object.core;
-        SaveSecrets *save;
+        SaveSecrets *save = g_new0(SaveSecrets, 1);
 
-        if (core->original)
-                return;
-        save = g_new0(SaveSecrets, 1);
         *save = (SaveSecrets){
                 .core = core,
                 .directory = secrets_directory(core),
@@ -485,6 +481,25 @@ static void load_lun(DlCore *core, const char *guid, JsonObject *row, const char
         dl_object_publish(&lun->object);
 }
 
+/* A stack with a gap must never be used: under what is missing the data would be wrong. */
+static bool load_images(DlVDisk *vdisk, JsonArray *images)
+{
+        for (unsigned i = 0; images && i < json_array_get_length(images); i++) {
+                JsonObject *o = dl_json_element(images, i);
+                const char *uid = o ? dl_json_string(o, "uid", NULL) : NULL;
+                const char *file = o ? dl_json_string(o, "file", NULL) : NULL;
+
+                if (!uid || (i > 0) != (file && g_path_is_absolute(file)))
+                        return false;
+                DlImage *image = dl_image_new((uint64_t)dl_json_int(o, "time", 0, INT64_MAX, 0),
+                                              uid, file);
+                image->quiesced = dl_json_bool(o, "quiesced");
+                image->spoiled = dl_json_bool(o, "spoiled");
+                g_ptr_array_add(vdisk->images, image);
+        }
+        return true;
+}
+
 static void load_vdisk(DlCore *core, const char *id, JsonObject *row, int64_t revision)
 {
         const char *guid = dl_json_string(row, "guid", NULL);
@@ -498,16 +513,12 @@ static void load_vdisk(DlCore *core, const char *id, JsonObject *row, int64_t re
                 return;
         }
         vdisk->revision = revision;
-        for (unsigned i = 0; images && i < json_array_get_length(images); i++) {
-                JsonObject *o = dl_json_element(images, i);
-                DlImage *image;
-
-                if (!o)
-                        continue;
-                image = g_new0(DlImage, 1);
-                image->time_usec = (uint64_t)dl_json_int(o, "time", 0, INT64_MAX, 0);
-                image->uid = g_strdup(dl_json_string(o, "uid", ""));
-                g_ptr_array_add(vdisk->images, image);
+        if (!load_images(vdisk, images)) {
+                dl_warning("The row of vDisk %s has images that cannot be understood; it is "
+                           "ignored, and the vDisk cannot be used",
+                           id);
+                dl_vdisk_free(vdisk);
+                return;
         }
         dl_object_publish(&vdisk->object);
 }

@@ -33,6 +33,8 @@ void dl_disk_work_free(void *p)
         dl_domain_attachment_free(work->meta);
         g_free(work->vdisk);
         g_free(work->disk_alias);
+        g_free(work->image);
+        g_free(work->file);
         g_free(work);
 }
 
@@ -41,12 +43,12 @@ DlAttachment *dl_disk_work_attachment(DlOperation *op)
         char id[DL_UUID_SIZE];
 
         dl_uuid_for_attachment(op->vm->object.id, dl_disk_work(op)->vdisk, id);
-        return DL_LOOKUP_ATTACHMENT(op->core, id);
+        return DL_LOOKUP_ATTACHMENT(op->job.object.core, id);
 }
 
 static DlVirt *virt(DlOperation *op)
 {
-        return op->core->virt;
+        return op->job.object.core->virt;
 }
 
 static void wait_for_call(DlOperation *op, DlVirtCall *call)
@@ -54,24 +56,30 @@ static void wait_for_call(DlOperation *op, DlVirtCall *call)
         dl_op_wait(op, call, (void (*)(void *))dl_virt_cancel);
 }
 
+/* "": no VM has the vDisk. */
+static const char *vm_id(const DlOperation *op)
+{
+        return op->vm ? op->vm->object.id : "";
+}
+
 static void fail_called(DlOperation *op, const GError *error)
 {
         /* No answer: it may have taken effect, or may do so late. And what cannot be undone now
          * must not be forgotten. */
         if (op->undoing || dl_error_code(error) == DL_ERROR_TIMED_OUT ||
-            !dl_core_has_libvirt(op->core))
+            !dl_core_has_libvirt(op->job.object.core))
                 dl_disk_work(op)->leave_to_recovery = true;
         dl_op_fail(op, g_error_copy(error));
 }
 
-/* What is not to be undone by the operation: it does not know the domain (any more). */
-static bool is_left_to_recovery(DlOperation *op)
+bool dl_disk_is_left_to_recovery(const DlOperation *op)
 {
-        return dl_disk_work(op)->leave_to_recovery || !op->vm->object.published;
+        const DlDiskWork *work = op->data;
+
+        return work->leave_to_recovery || (op->vm && !op->vm->object.published);
 }
 
-/* The end of a step that is one call to libvirt. */
-static void on_called(const GError *error, void *userdata)
+void dl_disk_called(const GError *error, void *userdata)
 {
         DlOperation *op = userdata;
 
@@ -132,8 +140,8 @@ void dl_step_prove(DlOperation *op)
         DlDiskWork *work = dl_disk_work(op);
         const DlDomainAttachment *meta = work->meta;
 
-        work->proof = dl_proof_start(op->core, meta->guid, meta->iqn, meta->lun, meta->readonly,
-                                     on_proven, op);
+        work->proof = dl_proof_start(op->job.object.core, meta->guid, meta->iqn, meta->lun,
+                                     meta->readonly, on_proven, op);
         dl_op_wait(op, op, stop_proof);
 }
 
@@ -154,24 +162,26 @@ static void on_begun(const GError *error, void *userdata)
                 dl_op_next(op);
                 return;
         }
-        dl_intent_remove(op->core, work->intent, NULL, NULL);
+        dl_intent_remove(op->job.object.core, work->intent, NULL, NULL);
         work->intent = NULL;
         dl_op_fail(op, g_error_copy(error));
 }
 
-/* What is under way on the same disk, or is not settled yet; or makes the same LUN another VM's. */
+/* What is under way on the same disk, or is not settled yet; or makes the same LUN another VM's; or
+ * changes its images. */
 static bool is_being_changed(DlOperation *op)
 {
         const DlDiskWork *work = dl_disk_work(op);
         GHashTableIter iter;
         gpointer p;
 
-        g_hash_table_iter_init(&iter, op->core->intents);
+        g_hash_table_iter_init(&iter, op->job.object.core->intents);
         while (g_hash_table_iter_next(&iter, NULL, &p)) {
                 const DlIntent *other = p;
 
                 if (strcmp(other->vdisk, work->vdisk) == 0 &&
-                    (strcmp(other->vm, op->vm->object.id) == 0 ||
+                    (strcmp(other->vm, vm_id(op)) == 0 || dl_intent_is_of_images(other->kind) ||
+                     dl_intent_is_of_images(work->kind) ||
                      (other->kind == DL_INTENT_ATTACH && work->kind == DL_INTENT_ATTACH)))
                         return true;
         }
@@ -203,7 +213,7 @@ static bool may_begin(DlOperation *op)
                             dl_disk_work(op)->vdisk);
                 return false;
         }
-        if (has_broken_metadata(op->vm)) {
+        if (op->vm && has_broken_metadata(op->vm)) {
                 refuse_broken_metadata(op);
                 return false;
         }
@@ -222,9 +232,18 @@ void dl_step_begin(DlOperation *op)
 
         if (!may_begin(op))
                 return;
-        work->intent = dl_intent_write(op->core, work->kind, op->vm->object.id, work->vdisk,
-                                       work->in_config, !DL_LOOKUP_VDISK(op->core, work->vdisk),
-                                       on_begun, op);
+        work->intent = dl_intent_write(
+                op->job.object.core,
+                &(DlIntent){
+                        .kind = work->kind,
+                        .vm = (char *)vm_id(op),
+                        .vdisk = work->vdisk,
+                        .in_config = work->in_config,
+                        .new_vdisk = !DL_LOOKUP_VDISK(op->job.object.core, work->vdisk),
+                        .image = work->image,
+                        .file = work->file,
+                },
+                on_begun, op);
 }
 
 static void on_settled(const GError *error, void *userdata)
@@ -240,19 +259,19 @@ void dl_step_settle(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        dl_intent_remove(op->core, work->intent, on_settled, op);
+        dl_intent_remove(op->job.object.core, work->intent, on_settled, op);
         work->intent = NULL;
 }
 
 void dl_undo_begin(DlOperation *op)
 {
-        DlVm *vm = DL_LOOKUP_VM(op->core, op->vm->object.id); /* maybe a new one */
+        DlVm *vm = DL_LOOKUP_VM(op->job.object.core, vm_id(op)); /* maybe a new one */
 
         if (!dl_disk_work(op)->intent) { /* settled already */
                 dl_op_next(op);
                 return;
         }
-        if (!is_left_to_recovery(op) || !vm) {
+        if (!dl_disk_is_left_to_recovery(op) || !vm) {
                 dl_step_settle(op);
                 return;
         }
@@ -265,7 +284,8 @@ void dl_undo_begin(DlOperation *op)
 
 void dl_undo_look(DlOperation *op)
 {
-        if (is_left_to_recovery(op)) /* which looks for itself, once this operation has ended */
+        if (dl_disk_is_left_to_recovery(
+                    op)) /* which looks for itself, once this operation has ended */
                 dl_op_next(op);
         else
                 dl_step_look(op);
@@ -298,7 +318,7 @@ static void write_metadata(DlOperation *op, DlDomainAttachment *own)
         g_autofree char *xml = dl_metadata_to_xml((DlDomainAttachment *const *)metas->pdata,
                                                   metas->len);
         wait_for_call(op, dl_virt_set_metadata(virt(op), op->vm->object.id, xml, affected(op->vm),
-                                               on_called, op));
+                                               dl_disk_called, op));
 }
 
 static bool has_metadata(const DlDomain *domain, const DlDomainAttachment *own)
@@ -352,7 +372,7 @@ void dl_dry_remove_metadata(DlOperation *op)
 
 void dl_step_remove_metadata(DlOperation *op)
 {
-        if (op->undoing && is_left_to_recovery(op))
+        if (op->undoing && dl_disk_is_left_to_recovery(op))
                 dl_op_next(op);
         else
                 write_metadata(op, NULL);
@@ -365,7 +385,7 @@ void dl_step_give_secret(DlOperation *op)
         DlTarget *target = dl_disk_work(op)->proof ? dl_disk_work(op)->proof->target : NULL;
 
         if (target && target->secret)
-                wait_for_call(op, dl_disk_give_secret(target, on_called, op));
+                wait_for_call(op, dl_disk_give_secret(target, dl_disk_called, op));
         else
                 dl_op_next(op);
 }
@@ -383,7 +403,7 @@ static char *disk_xml(DlOperation *op, bool live)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        return dl_disk_xml(op->core, work->meta, work->proof, live);
+        return dl_disk_xml(op->job.object.core, work->meta, work->proof, live);
 }
 
 /* The persistent domain has the disk; false for a transient one. */
@@ -401,7 +421,7 @@ void dl_step_attach_config(DlOperation *op)
         }
         g_autofree char *xml = disk_xml(op, false);
         wait_for_call(op, dl_virt_attach_device(virt(op), op->vm->object.id, xml, DL_VIRT_CONFIG,
-                                                DL_VIRT_TIMEOUT_USEC, on_called, op));
+                                                DL_VIRT_TIMEOUT_USEC, dl_disk_called, op));
 }
 
 void dl_dry_attach_config(DlOperation *op)
@@ -419,7 +439,7 @@ static void detach_config(DlOperation *op)
 {
         wait_for_call(op, dl_virt_detach_device(virt(op), op->vm->object.id,
                                                 dl_disk_work(op)->disk_alias, DL_VIRT_CONFIG,
-                                                DL_VIRT_TIMEOUT_USEC, on_called, op));
+                                                DL_VIRT_TIMEOUT_USEC, dl_disk_called, op));
 }
 
 void dl_step_detach_config(DlOperation *op)
@@ -442,7 +462,7 @@ void dl_undo_attach_config(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        if (is_left_to_recovery(op) || work->in_config || !op->vm->persistent)
+        if (dl_disk_is_left_to_recovery(op) || work->in_config || !op->vm->persistent)
                 dl_op_next(op);
         else
                 detach_config(op);
@@ -456,7 +476,7 @@ static void on_plugged(const GError *error, void *userdata)
                 dl_disk_work(userdata)->leave_to_recovery = true;
         if (!error && a && dl_last_error_set(&a->last_error, NULL))
                 dl_object_changed(&a->object, "LastError");
-        on_called(error, userdata);
+        dl_disk_called(error, userdata);
 }
 
 static bool is_plugged(DlOperation *op)
@@ -485,7 +505,7 @@ void dl_step_attach_live(DlOperation *op)
         }
         g_autofree char *xml = disk_xml(op, true);
         dl_op_wait(op,
-                   dl_attach_guarded(op->core, op->vm->object.id, xml,
+                   dl_attach_guarded(op->job.object.core, op->vm->object.id, xml,
                                      (const char *const *)work->proof->way, on_plugged, op),
                    (void (*)(void *))dl_attach_guard_cancel);
 }
@@ -562,15 +582,15 @@ static void on_requested(const GError *error, void *userdata)
 void dl_step_detach_live(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
-        uint64_t usec = op->core->settings->release_timeout_usec;
+        uint64_t usec = op->job.object.core->settings->release_timeout_usec;
         int r;
 
         if (!is_plugged(op)) {
                 dl_op_next(op);
                 return;
         }
-        r = sd_event_add_time_relative(op->core->event, &work->timer, CLOCK_MONOTONIC, usec, 0,
-                                       on_release_deadline, op);
+        r = sd_event_add_time_relative(op->job.object.core->event, &work->timer, CLOCK_MONOTONIC,
+                                       usec, 0, on_release_deadline, op);
         if (r < 0) {
                 dl_op_failf(op, DL_ERROR_FAILED, "No timer: %s", g_strerror(-r));
                 return;

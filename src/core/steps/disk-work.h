@@ -22,6 +22,8 @@ typedef struct DlDiskWork {
         bool in_config;         /* the disk was in the persistent domain when the operation began */
         bool leave_to_recovery; /* what the domain says decides how a failure from here on ends */
 
+        char *image, *file; /* of the intent; NULL: it is not of images */
+
         DlProof *proof; /* keeps the target; NULL: not proven yet */
 
         /* the guest is asked to release the disk */
@@ -41,6 +43,12 @@ static inline DlDiskWork *dl_disk_work(DlOperation *op)
         return op->data;
 }
 DlAttachment *dl_disk_work_attachment(DlOperation *op); /* NULL if it is not there (any more) */
+
+/* The end of a step that is one call to libvirt; userdata: the operation. Without an answer, what
+ * became of it is left to the recovery. */
+void dl_disk_called(const GError *error, void *userdata);
+/* Nothing is to be undone by the operation: it does not know the domain (any more). */
+bool dl_disk_is_left_to_recovery(const DlOperation *op);
 
 /* Takes the attachment's data from the domain. NotAttached. */
 void dl_step_find(DlOperation *op);

@@ -22,6 +22,8 @@ char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlPr
         g_autofree char *dev = dl_target_dev(meta->iface, (unsigned)meta->index);
         g_autofree char *host = live && proof->way ? host_of(proof->way[0])
                                                    : g_strdup(proof->address);
+        const DlVDisk *vdisk = DL_LOOKUP_VDISK((DlCore *)core, meta->vdisk);
+        g_autofree const char **images = vdisk ? dl_vdisk_files(vdisk, NULL) : NULL;
         char secret[DL_UUID_SIZE];
 
         dl_uuid_for_secret(target->object.id, secret);
@@ -44,6 +46,7 @@ char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlPr
                 .shareable = meta->shared,
                 .readonly = meta->readonly,
                 .address = meta->address,
+                .images = images,
         };
         return dl_disk_spec_to_xml(&spec);
 }

@@ -40,9 +40,7 @@ struct DlOperation {
         void *data; /* of the flow */
         GDestroyNotify free_data;
 
-        DlCore *core; /* where its steps look: in a dry run a scratch copy (see scratch.h), to which
-                       * no VM may be merged */
-        DlVm *vm;     /* that it has, or waits for, alone; NULL: none */
+        DlVm *vm; /* that it has, or waits for, alone; NULL: none */
         bool force;
 
         /* engine */

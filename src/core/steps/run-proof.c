@@ -17,7 +17,6 @@ typedef struct Disk {
 } Disk;
 
 struct DlRunProof {
-        DlCore *core;
         DlVm *vm;
         GPtrArray *disks; /* Disk */
         unsigned n_open;
@@ -88,17 +87,16 @@ static void start_disk(DlRunProof *run, const DlAttachment *a)
         };
         g_ptr_array_add(run->disks, disk);
         run->n_open++;
-        disk->proof = dl_proof_start(run->core, disk->meta->guid, disk->meta->iqn, disk->meta->lun,
-                                     disk->meta->readonly, on_proven, disk);
+        disk->proof = dl_proof_start(run->vm->object.core, disk->meta->guid, disk->meta->iqn,
+                                     disk->meta->lun, disk->meta->readonly, on_proven, disk);
 }
 
-DlRunProof *dl_run_proof_start(DlCore *core, DlVm *vm, DlRunProven done, void *userdata)
+DlRunProof *dl_run_proof_start(DlVm *vm, DlRunProven done, void *userdata)
 {
         DlRunProof *run = g_new0(DlRunProof, 1);
         g_autoptr(GPtrArray) attachments = dl_vm_attachments(vm);
 
         *run = (DlRunProof){
-                .core = core,
                 .vm = vm,
                 .disks = g_ptr_array_new_with_free_func(disk_free),
                 .done = done,
@@ -108,7 +106,7 @@ DlRunProof *dl_run_proof_start(DlCore *core, DlVm *vm, DlRunProven done, void *u
                 if (((DlAttachment *)attachments->pdata[i])->in_config)
                         start_disk(run, attachments->pdata[i]);
         if (run->n_open == 0)
-                (void)sd_event_add_defer(core->event, &run->none, on_none, run);
+                (void)sd_event_add_defer(vm->object.core->event, &run->none, on_none, run);
         return run;
 }
 

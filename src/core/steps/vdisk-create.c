@@ -9,6 +9,8 @@ typedef struct Call {
         char *id;       /* of the vDisk */
         DlVDisk *vdisk; /* the new one, not published yet */
         char *alias, *description;
+        GPtrArray *images; /* DlImage */
+        int64_t revision;  /* of the row that they were to replace */
         DlVDiskCreated created;
         DlPersisted done;
         void *userdata;
@@ -23,6 +25,7 @@ static void call_free(void *p) /* with the core too, if the callback never came 
         g_free(call->id);
         g_free(call->alias);
         g_free(call->description);
+        g_clear_pointer(&call->images, g_ptr_array_unref);
         g_free(call);
 }
 
@@ -80,12 +83,9 @@ void dl_vdisk_create(DlCore *core, const char *guid, const char *alias, const ch
                      DlVDiskCreated done, void *userdata)
 {
         DlVDisk *vdisk = dl_vdisk_new(core, guid, alias, description);
-        DlImage *raw = g_new0(DlImage, 1);
         Call *call = call_new(core, vdisk->object.id, userdata);
 
-        raw->time_usec = dl_wallclock();
-        raw->uid = g_strdup(vdisk->object.id);
-        g_ptr_array_add(vdisk->images, raw);
+        g_ptr_array_add(vdisk->images, dl_image_new(dl_wallclock(), vdisk->object.id, NULL));
         call->vdisk = vdisk;
         call->created = done;
 
@@ -141,6 +141,60 @@ void dl_vdisk_write(DlVDisk *vdisk, const char *alias, const char *description, 
         DlStoreOp put = {.key = key, .value = value};
         dl_store_txn(core->store, &unchanged, 1, &put, 1, on_updated, call);
         dl_kill_point("vdisk", 0, "submitted");
+}
+
+/* ---- images -------------------------------------------------------------------------------- */
+
+static void write_images(Call *call, const DlVDisk *vdisk);
+
+static void on_images_written(bool succeeded, int64_t revision, const GError *error, void *userdata)
+{
+        Call *call = userdata;
+        DlVDisk *vdisk = DL_LOOKUP_VDISK(call->core, call->id);
+        g_autoptr(GError) busy = NULL;
+
+        dl_core_take_call(call->core, call);
+        dl_kill_point("vdisk", 0, "committed");
+        /* Somebody has changed its alias meanwhile. The stack is only changed by who has an
+         * intent, one at a time. */
+        if (!error && !succeeded && vdisk && vdisk->revision != call->revision) {
+                dl_core_keep_call(call->core, call, call_free);
+                write_images(call, vdisk);
+                return;
+        }
+        call->core->n_writes--;
+        error = store_error(succeeded, error, &busy);
+        if (!error && vdisk) {
+                vdisk->revision = revision;
+                g_ptr_array_unref(vdisk->images);
+                vdisk->images = g_steal_pointer(&call->images);
+                dl_object_changed(&vdisk->object, "Images");
+        }
+        call->done(error, call->userdata);
+        call_free(call);
+}
+
+static void write_images(Call *call, const DlVDisk *vdisk)
+{
+        DlVDisk to_be = *vdisk;
+
+        to_be.images = call->images;
+        call->revision = vdisk->revision;
+        g_autofree char *key = dl_persist_vdisk_key(vdisk->object.id);
+        g_autofree char *value = dl_persist_vdisk_value(&to_be);
+        DlStoreCompare unchanged = {.key = key, .mod_revision = vdisk->revision};
+        DlStoreOp put = {.key = key, .value = value};
+        dl_store_txn(call->core->store, &unchanged, 1, &put, 1, on_images_written, call);
+        dl_kill_point("vdisk", 0, "submitted");
+}
+
+void dl_vdisk_write_images(DlVDisk *vdisk, GPtrArray *images, DlPersisted done, void *userdata)
+{
+        Call *call = call_new(vdisk->object.core, vdisk->object.id, userdata);
+
+        call->images = g_ptr_array_ref(images);
+        call->done = done;
+        write_images(call, vdisk);
 }
 
 /* ---- remove -------------------------------------------------------------------------------- */

@@ -18,5 +18,9 @@ void dl_vdisk_create(DlCore *core, const char *guid, const char *alias, const ch
 void dl_vdisk_write(DlVDisk *vdisk, const char *alias, const char *description, DlPersisted done,
                     void *userdata);
 
+/* Writes its stack as it is to be, then takes it over; the caller has an intent for it. The array
+ * must not be changed any more. */
+void dl_vdisk_write_images(DlVDisk *vdisk, GPtrArray *images, DlPersisted done, void *userdata);
+
 /* Removes it; it must have no attachments. */
 void dl_vdisk_remove(DlVDisk *vdisk, DlPersisted done, void *userdata);

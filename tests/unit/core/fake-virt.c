@@ -43,6 +43,7 @@ struct DlVirtCall {
         char *what;
         DlVirtAffect affect;
         char *uuid, *text;
+        char **images;
         sd_event_source *answer;
         DlVirtDone done;
         DlVirtGotDomain got;
@@ -55,6 +56,7 @@ static GHashTable *domains; /* UUID → Domain */
 static GHashTable *plans;   /* what → Plan */
 static GPtrArray *calls;    /* in flight */
 static GPtrArray *carried_out;
+static GHashTable *images; /* files that there are */
 static unsigned n_looks;
 static FakeGuest guest;
 static bool late_call;
@@ -332,6 +334,7 @@ void fake_virt_forget(void)
         g_clear_pointer(&plans, g_hash_table_unref);
         g_clear_pointer(&calls, g_ptr_array_unref);
         g_clear_pointer(&carried_out, g_ptr_array_unref);
+        g_clear_pointer(&images, g_hash_table_unref);
         n_looks = 0;
         guest = FAKE_GUEST_RELEASES;
         late_call = false;
@@ -399,6 +402,54 @@ static void tell_answer(const char *uuid)
                 virt->events.device_removal_failed(uuid, disk, virt->userdata);
 }
 
+/* The files over the disk, the uppermost first. */
+static GPtrArray *images_of(const char *domain_xml, const char *alias)
+{
+        g_autoptr(DlDomain) domain = dl_domain_parse(domain_xml, NULL);
+        GPtrArray *files = g_ptr_array_new_with_free_func(g_free);
+
+        for (unsigned i = 0; i < domain->disks->len; i++) {
+                const DlDomainDisk *disk = domain->disks->pdata[i];
+
+                for (unsigned k = 0; g_strcmp0(disk->alias, alias) == 0 && k < disk->images->len;
+                     k++)
+                        g_ptr_array_add(files,
+                                        g_strdup(((DlDomainImage *)disk->images->pdata[k])->file));
+        }
+        return files;
+}
+
+static void set_images(Domain *domain, int where, const char *alias, const char *const *files)
+{
+        DlVirtDomain *seen = look_at(domain);
+        g_autofree char *xml = dl_disk_with_images(
+                where == LIVE ? seen->live_xml : seen->inactive_xml, alias, files, NULL);
+
+        g_assert_nonnull(xml);
+        fake_domain_drop_disk(domain->uuid, where == LIVE ? DL_VIRT_LIVE : DL_VIRT_CONFIG, alias);
+        attach(domain, where, xml);
+        seen_free(seen);
+}
+
+static void snapshot(Domain *domain, const char *alias, const char *file)
+{
+        DlVirtDomain *seen = look_at(domain);
+        g_autoptr(GPtrArray) files = images_of(seen->live_xml, alias);
+
+        g_assert_true(g_hash_table_contains(fake_images(), file));
+        g_ptr_array_insert(files, 0, g_strdup(file));
+        g_ptr_array_add(files, NULL);
+        set_images(domain, LIVE, alias, (const char *const *)files->pdata);
+        seen_free(seen);
+}
+
+GHashTable *fake_images(void)
+{
+        if (!images)
+                images = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        return images;
+}
+
 static void carry_out(const DlVirtCall *call, Domain *domain)
 {
         if (strcmp(call->what, "start") == 0)
@@ -420,7 +471,14 @@ static void carry_out(const DlVirtCall *call, Domain *domain)
                         set_metadata(domain, LIVE, call->text);
                 if (call->affect & DL_VIRT_CONFIG)
                         set_metadata(domain, CONFIG, call->text);
-        }
+        } else if (strcmp(call->what, "snapshot") == 0)
+                snapshot(domain, call->text, call->images[0]);
+        else if (strcmp(call->what, "set images") == 0)
+                set_images(domain, CONFIG, call->text, (const char *const *)call->images);
+        else if (strcmp(call->what, "create image") == 0)
+                g_hash_table_add(fake_images(), g_strdup(call->text));
+        else if (strcmp(call->what, "delete image") == 0)
+                g_hash_table_remove(fake_images(), call->text);
         (void)fake_virt_log();
         g_ptr_array_add(carried_out,
                         g_strdup_printf("%s %s", call->what, domain ? domain->name : ""));
@@ -435,6 +493,7 @@ static void call_free(DlVirtCall *call)
         g_free(call->what);
         g_free(call->uuid);
         g_free(call->text);
+        g_strfreev(call->images);
         g_free(call);
 }
 
@@ -491,7 +550,10 @@ static int on_answer(sd_event_source *source, void *userdata)
         bool effect, changes = call->done && uuid;
         g_autoptr(GError) error = error_of(call, domain, &effect);
 
+        g_auto(GStrv) files = g_strdupv(call->images);
+
         copy.what = what;
+        copy.images = files;
         copy.uuid = uuid;
         copy.text = text;
         call_free(call);
@@ -687,4 +749,42 @@ DlVirtCall *dl_virt_forget_secret(DlVirt *v, const char *secret_uuid, DlVirtDone
                                   void *userdata)
 {
         return change_new("forget-secret", NULL, secret_uuid, done, userdata);
+}
+
+/* ---- images -------------------------------------------------------------------------------- */
+
+DlVirtCall *dl_virt_create_image(DlVirt *v, const char *file, uint64_t bytes, uint64_t free_min,
+                                 bool keep, DlVirtDone done, void *userdata)
+{
+        g_assert_true(keep || !g_hash_table_contains(fake_images(), file));
+        return change_new("create image", NULL, file, done, userdata);
+}
+
+DlVirtCall *dl_virt_delete_image(DlVirt *v, const char *file, DlVirtDone done, void *userdata)
+{
+        return change_new("delete image", NULL, file, done, userdata);
+}
+
+DlVirtCall *dl_virt_snapshot(DlVirt *v, const char *uuid, const char *alias, const char *file,
+                             bool quiesce, DlVirtDone done, void *userdata)
+{
+        DlVirtCall *call = change_new("snapshot", uuid, alias, done, userdata);
+
+        call->images = g_strdupv((char *[]){(char *)file, NULL});
+        return call;
+}
+
+DlVirtCall *dl_virt_set_images(DlVirt *v, const char *uuid, const char *alias,
+                               const char *const *files, DlVirtDone done, void *userdata)
+{
+        DlVirtCall *call = change_new("set images", uuid, alias, done, userdata);
+
+        call->images = g_strdupv((char **)files);
+        return call;
+}
+
+DlVirtCall *dl_virt_end_block_job(DlVirt *v, const char *uuid, const char *alias, bool pivot,
+                                  DlVirtDone done, void *userdata)
+{
+        return change_new(pivot ? "pivot" : "end block job", uuid, alias, done, userdata);
 }

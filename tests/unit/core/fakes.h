@@ -75,6 +75,9 @@ bool fake_virt_is_held(const char *what); /* such a call waits */
 /* What dl_virt_has_late_call() says. */
 void fake_virt_has_late_call(bool has);
 
+/* The files of images that there are: a set. */
+GHashTable *fake_images(void);
+
 /* All calls that were carried out, but for looks and lists: "attach config NAME". */
 const GPtrArray *fake_virt_log(void);
 unsigned fake_virt_n_looks(void);

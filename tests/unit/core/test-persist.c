@@ -390,7 +390,12 @@ static void test_journal(CoreFixture *f, gconstpointer data)
         DlIntent *intent;
 
         fake_domain_add(UUID, "vm", DL_VIRT_SHUTOFF, true);
-        intent = dl_intent_write(f->core, DL_INTENT_UNPLUG, UUID, "v", true, false, on_journal, &n);
+        intent = dl_intent_write(f->core,
+                                 &(DlIntent){.kind = DL_INTENT_UNPLUG,
+                                             .vm = (char *)UUID,
+                                             .vdisk = (char *)"v",
+                                             .in_config = true},
+                                 on_journal, &n);
         g_assert_cmpuint(n, ==, 0);
         CORE_WAIT(f, n == 1);
         g_assert_true(intent->owned);
@@ -408,7 +413,10 @@ static void test_journal(CoreFixture *f, gconstpointer data)
         g_assert_true(intent->in_config);
         g_assert_false(intent->owned);
 
-        intent = dl_intent_write(f->core, DL_INTENT_PLUG, UUID, "w", false, false, NULL, NULL);
+        intent = dl_intent_write(
+                f->core,
+                &(DlIntent){.kind = DL_INTENT_PLUG, .vm = (char *)UUID, .vdisk = (char *)"w"}, NULL,
+                NULL);
         dl_intent_remove(f->core, intent, on_journal, &n);
         CORE_WAIT(f, n == 2);
         g_assert_null(core_fixture_row(f, "intent/" UUID "/w"));

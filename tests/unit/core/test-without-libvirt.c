@@ -118,7 +118,10 @@ static void test_free_in_flight(CoreFixture *f, gconstpointer data)
         dl_flow_create_vdisk(f->core, &requests[4], GUID, NULL, NULL, NULL);
         dl_flow_attach_disk(vm, &requests[5], &spec, NULL);
         dl_flow_device_list(f->core, &requests[6], NULL, NULL, true, NULL);
-        dl_intent_write(f->core, DL_INTENT_PLUG, UUID, "v", false, false, NULL, NULL);
+        dl_intent_write(
+                f->core,
+                &(DlIntent){.kind = DL_INTENT_PLUG, .vm = (char *)UUID, .vdisk = (char *)"v"}, NULL,
+                NULL);
         for (unsigned turns = 0; turns < 9; turns++) /* some have begun, some have not */
                 core_fixture_turn(f);
         unsigned n_done = 0;
