@@ -7,7 +7,7 @@ _directlunctl_words() {
 }
 
 _directlunctl_options() {
-        local common='--json --no-legend --no-ask-password --timeout --quiet --help'
+        local common='--json --no-legend --no-ask-password --timeout --quiet --dry-run --help'
 
         case $1 in
         discover) echo "$common --user --secret-file --secret-fd --ask-secret --target-user" \

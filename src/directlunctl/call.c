@@ -324,6 +324,8 @@ static void add_common_options(CtlCall *call)
                 ctl_call_entry(call, "timeout-ms", "u", ctl->timeout_msec);
         if (ctl->force)
                 ctl_call_entry(call, "force", "b", 1);
+        if (ctl->dry_run)
+                ctl_call_entry(call, "dry-run", "b", 1);
         ctl_call_close(call);
 }
 
@@ -405,6 +407,11 @@ sd_bus_message *ctl_call_run(CtlCall *call, GError **error)
                         ctl_note(call->ctl, "What was done is rolled back.");
                 ctl_call_tell_report(call);
                 g_propagate_error(error, failure);
+                return NULL;
+        }
+        if (call->ctl->dry_run) {
+                ctl_job_watch_tell_plan(call->watch);
+                g_set_error(error, CTL_ERROR, CTL_ERROR_DRY_RUN, "a dry run");
                 return NULL;
         }
         return sd_bus_message_ref(call->reply);

@@ -29,6 +29,8 @@ static bool run_cancel(Ctl *ctl, char **args, GError **error)
 
         if (!job)
                 return false;
+        if (ctl->dry_run)
+                return ctl_usage_error(error, "there is no dry run of 'cancel'");
         running = strcmp(ctl_json_string(job, "State"), "running") == 0;
         ctl_agent_open(ctl);
         reply = ctl_ask(ctl, ctl_json_string(job, "path"), "Job", "Cancel", error, "a{sv}", 0);

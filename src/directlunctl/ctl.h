@@ -30,6 +30,7 @@ typedef struct Ctl {
         bool ask_password; /* also: interactive authorization */
         bool quiet;
         bool force;
+        bool dry_run;
         uint32_t timeout_msec; /* 0: the service's own */
         pid_t agent;           /* pkttyagent; 0: none */
         sd_event *event;
@@ -64,7 +65,8 @@ void ctl_call_close(CtlCall *call);
 /*
  * Closes the dictionary that is open, which is that of the options; sends the call, shows how far
  * its job is, lets Ctrl-C cancel it, and waits for its end. The reply, or NULL: then the report of
- * what was rolled back has been shown.
+ * what was rolled back has been shown; or, with CTL_ERROR_DRY_RUN, that of what would be done, and
+ * the command has nothing left to do.
  */
 sd_bus_message *ctl_call_run(CtlCall *call, GError **error);
 

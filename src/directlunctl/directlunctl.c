@@ -19,7 +19,7 @@ static const CtlCommand *const groups[] = {
 
 static struct {
         char *json, *timeout;
-        gboolean no_legend, no_ask_password, quiet, help, version;
+        gboolean no_legend, no_ask_password, quiet, dry_run, help, version;
 } arg;
 
 static const GOptionEntry common_options[] = {
@@ -32,6 +32,8 @@ static const GOptionEntry common_options[] = {
          "SEC"},
         {"quiet", 'q', 0, G_OPTION_ARG_NONE, &arg.quiet,
          "no progress, no notes, no tables of what was changed", NULL},
+        {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &arg.dry_run,
+         "only check, and tell what would be done", NULL},
         {"help", 'h', 0, G_OPTION_ARG_NONE, &arg.help, "show this help", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &arg.version, "show the version", NULL},
         {},
@@ -62,6 +64,7 @@ static bool read_common(Ctl *ctl, GError **error)
         ctl->legend = !arg.no_legend;
         ctl->ask_password = !arg.no_ask_password;
         ctl->quiet = arg.quiet;
+        ctl->dry_run = arg.dry_run;
         return true;
 }
 
@@ -220,7 +223,7 @@ int main(int argc, char *argv[])
                 perror("directlunctl: stdout");
                 return CTL_EXIT_FAILED;
         }
-        if (!ok)
+        if (!ok && ctl_exit_code(error) != CTL_EXIT_OK)
                 ctl_print_error(error);
         return ok ? CTL_EXIT_OK : (int)ctl_exit_code(error);
 }

@@ -71,7 +71,7 @@ static CtlExit exit_of(DlErrorCode code)
 
 CtlExit ctl_exit_code(const GError *error)
 {
-        if (!error)
+        if (!error || g_error_matches(error, CTL_ERROR, CTL_ERROR_DRY_RUN))
                 return CTL_EXIT_OK;
         if (error->domain == DL_ERROR)
                 return exit_of((DlErrorCode)error->code);

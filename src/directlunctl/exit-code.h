@@ -30,6 +30,7 @@ typedef enum CtlErrorCode {
         CTL_ERROR_NOT_FOUND,   /* no such object */
         CTL_ERROR_SERVICE,     /* the service cannot be reached on the bus */
         CTL_ERROR_INTERRUPTED, /* the second Ctrl-C */
+        CTL_ERROR_DRY_RUN,     /* nothing: what would be done has been told, and that is all */
 } CtlErrorCode;
 
 #define CTL_ERROR (ctl_error_quark())

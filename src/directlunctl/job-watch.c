@@ -6,6 +6,7 @@
  */
 
 #include "directlunctl/job-watch.h"
+#include "directlunctl/objects.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -181,4 +182,38 @@ void ctl_job_watch_tell_report(CtlJobWatch *watch)
 
         for (unsigned i = 0; report && i < json_array_get_length(report); i++)
                 ctl_note(watch->ctl, "  %s", ctl_json_element(report, i));
+}
+
+static void print_job(const CtlJobWatch *watch)
+{
+        g_autoptr(JsonObject) interfaces = json_object_new();
+        g_autoptr(JsonObject) job = NULL;
+        g_autoptr(JsonNode) node = NULL;
+
+        json_object_set_object_member(interfaces, JOB_INTERFACE, json_object_ref(watch->job));
+        job = ctl_object_new(watch->path, interfaces);
+        node = json_node_init_object(json_node_alloc(), job);
+        ctl_print_json(watch->ctl, node);
+}
+
+void ctl_job_watch_tell_plan(CtlJobWatch *watch)
+{
+        JsonArray *report = ctl_json_array(watch->job, "Report");
+        unsigned n_told = 0;
+
+        ctl_job_watch_clear_line(watch);
+        if (watch->ctl->format != CTL_TEXT && watch->path) {
+                print_job(watch);
+                return;
+        }
+        for (unsigned i = 0; report && i < json_array_get_length(report); i++) {
+                g_autofree char *line = ctl_text_clean(ctl_json_element(report, i));
+
+                if (!g_str_has_prefix(line, "Would "))
+                        continue;
+                puts(line);
+                n_told++;
+        }
+        if (n_told == 0)
+                ctl_note(watch->ctl, "Nothing to do.");
 }

@@ -21,4 +21,7 @@ void ctl_job_watch_clear_line(CtlJobWatch *watch);
 /* Tells what was done or rolled back, if anything was. */
 void ctl_job_watch_tell_report(CtlJobWatch *watch);
 
+/* Of a dry run that has ended: prints what would be done, or the job in JSON. */
+void ctl_job_watch_tell_plan(CtlJobWatch *watch);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CtlJobWatch, ctl_job_watch_free)

@@ -12,7 +12,8 @@
  * dry() in place of run(): of a step that only looks or checks it is the same function; of one with
  * a side effect it tells by dl_op_would() what run() would do now, and does nothing; where there is
  * nothing to tell (the journal, a look at what was done) it is dl_op_next. What was not run is not
- * undone.
+ * undone. Steps find targets and LUNs in op->core, never in op->job.object.core: a dry run may look
+ * at the storage, and what it sees is merged into a scratch copy.
  *
  * Every operation is also the job that clients see. Loop thread only.
  */
