@@ -144,6 +144,16 @@ DL_BUS_GETTER(get_read_only, DlAttachment, attachment, reply)
         return sd_bus_message_append(reply, "b", attachment->meta->readonly);
 }
 
+DL_BUS_GETTER(get_discard, DlAttachment, attachment, reply)
+{
+        return sd_bus_message_append(reply, "b", attachment->meta->discard);
+}
+
+DL_BUS_GETTER(get_reservations, DlAttachment, attachment, reply)
+{
+        return sd_bus_message_append(reply, "b", attachment->meta->reservations);
+}
+
 DL_BUS_GETTER(get_data_path, DlAttachment, attachment, reply)
 {
         return dl_bus_append_text(reply, attachment->meta->data_path);
@@ -180,6 +190,8 @@ const sd_bus_vtable dl_bus_attachment_vtable[] = {
         DL_BUS_CHANGES("Shared", "b", get_shared),
         DL_BUS_CHANGES("Optional", "b", get_optional),
         DL_BUS_CHANGES("ReadOnly", "b", get_read_only),
+        DL_BUS_CHANGES("Discard", "b", get_discard),
+        DL_BUS_CHANGES("Reservations", "b", get_reservations),
         DL_BUS_CHANGES("DataPath", "s", get_data_path),
         DL_BUS_CHANGES("TargetDev", "s", get_target_dev),
         DL_BUS_CHANGES("LastError", "(ss)", get_last_error),

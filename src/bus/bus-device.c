@@ -211,6 +211,30 @@ static const struct {
         {"shared", offsetof(DlDeviceSpec, shared)},
         {"optional", offsetof(DlDeviceSpec, optional)},
         {"readonly", offsetof(DlDeviceSpec, readonly)},
+        {"discard", offsetof(DlDeviceSpec, discard)},
+        {"reservations", offsetof(DlDeviceSpec, reservations)},
+        {"managed_reservation", offsetof(DlDeviceSpec, reservations)}, /* as VDSM calls it */
+};
+
+/* What VDSM knows besides, and a LUN does not have or is not asked about. */
+static const struct {
+        const char *key, *why;
+} refused[] = {
+        {"serial", "cannot be set: it is the vDisk's id, and stays the same for good"},
+        {"cache", "cannot be set: a LUN is used without the host's cache (none), so that several "
+                  "hosts see the same data"},
+        {"io", "cannot be set: QEMU's iSCSI initiator is asynchronous by itself"},
+        {"sgio", "cannot be set: QEMU's iSCSI initiator passes every SCSI command of device lun"},
+        {"iotune", "is not supported: set limits with virsh blkdeviotune"},
+        {"specParams", "is not supported: a LUN has no such parameters here"},
+        {"custom", "is not supported: a LUN has no custom properties here"},
+        {"diskType", "is not supported: give data-path, or leave it to the service"},
+        {"path", "is not supported: name the LUN by its GUID"},
+        {"deviceId", "cannot be set: attachments have ids of their own"},
+        {"imageID", "is not supported: a LUN is no image of a storage domain"},
+        {"volumeID", "is not supported: a LUN is no image of a storage domain"},
+        {"domainID", "is not supported: a LUN is no image of a storage domain"},
+        {"poolID", "is not supported: a LUN is no image of a storage domain"},
 };
 
 static bool set_string(DlDeviceSpec *spec, unsigned i, const DlBusValue *value, GError **error)
@@ -275,6 +299,9 @@ static bool read_device_entry(sd_bus_message *m, const char *key, const char *co
                 return read_address(m, contents, device, error);
         if (strcmp(key, "lun") == 0)
                 return read_lun(m, contents, device, error);
+        for (unsigned i = 0; i < G_N_ELEMENTS(refused); i++)
+                if (strcmp(key, refused[i].key) == 0)
+                        return refuse(error, key, refused[i].why);
         if (!dl_bus_value_read(m, key, contents, &value, error))
                 return false;
         if (strcmp(key, "vdisk") == 0)

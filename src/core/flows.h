@@ -124,7 +124,7 @@ typedef struct DlDeviceSpec {
         int index;                /* -1: the first free */
         const DlAddress *address; /* NULL: libvirt chooses */
         unsigned boot_order;      /* 0: none */
-        bool propagate_errors, shared, optional, readonly;
+        bool propagate_errors, shared, optional, readonly, discard, reservations;
         int plug;                        /* -1: if the VM runs */
         const char *data_path;           /* NULL: "auto" */
         const char *alias, *description; /* of the vDisk, if it is made by this; NULL: default */

@@ -116,6 +116,53 @@ DlAddress *dl_address_from_node(const xmlNode *node)
         return g_hash_table_size(address) ? g_steal_pointer(&address) : NULL;
 }
 
+unsigned dl_address_number(const DlAddress *address, const char *name)
+{
+        const char *value = address ? g_hash_table_lookup((GHashTable *)address, name) : NULL;
+        bool hex = value && g_ascii_strncasecmp(value, "0x", 2) == 0;
+        guint64 number = 0;
+
+        if (value)
+                (void)g_ascii_string_to_unsigned(value + (hex ? 2 : 0), hex ? 16 : 10, 0, G_MAXUINT,
+                                                 &number, NULL);
+        return (unsigned)number;
+}
+
+bool dl_address_is(const DlAddress *address, const char *type)
+{
+        return address && g_strcmp0(g_hash_table_lookup((GHashTable *)address, "type"), type) == 0;
+}
+
+bool dl_address_equal(const DlAddress *a, const DlAddress *b)
+{
+        const char *type = a && b ? g_hash_table_lookup((GHashTable *)a, "type") : NULL;
+
+        if (!type)
+                return a == b;
+        if (!dl_address_is(b, type))
+                return false;
+        for (size_t i = 0; i < G_N_ELEMENTS(parts); i++)
+                if (g_str_equal(parts[i].type, type) && parts[i].max > 0 &&
+                    dl_address_number(a, parts[i].name) != dl_address_number(b, parts[i].name))
+                        return false;
+        return true;
+}
+
+char *dl_address_to_text(const DlAddress *address)
+{
+        if (dl_address_is(address, "pci"))
+                return g_strdup_printf(
+                        "pci %04x:%02x:%02x.%x", dl_address_number(address, "domain"),
+                        dl_address_number(address, "bus"), dl_address_number(address, "slot"),
+                        dl_address_number(address, "function"));
+        if (dl_address_is(address, "drive"))
+                return g_strdup_printf(
+                        "drive %u:%u:%u:%u", dl_address_number(address, "controller"),
+                        dl_address_number(address, "bus"), dl_address_number(address, "target"),
+                        dl_address_number(address, "unit"));
+        return g_strdup(address ? g_hash_table_lookup((GHashTable *)address, "type") : "none");
+}
+
 static int by_name(const void *a, const void *b)
 {
         return strcmp(*(const char *const *)a, *(const char *const *)b);

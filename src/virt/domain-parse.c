@@ -64,6 +64,26 @@ DlDomainAttachment *dl_domain_attachment_copy(const DlDomainAttachment *attachme
         return copy;
 }
 
+static void device_free(gpointer p)
+{
+        DlDomainDevice *device = p;
+
+        g_free(device->name);
+        g_free(device->alias);
+        g_free(device->bus);
+        g_clear_pointer(&device->address, g_hash_table_unref);
+        g_free(device);
+}
+
+static void controller_free(gpointer p)
+{
+        DlDomainController *controller = p;
+
+        g_free(controller->type);
+        g_free(controller->model);
+        g_free(controller);
+}
+
 void dl_domain_free(DlDomain *domain)
 {
         if (!domain)
@@ -73,7 +93,9 @@ void dl_domain_free(DlDomain *domain)
         g_free(domain->machine);
         g_ptr_array_unref(domain->disks);
         g_ptr_array_unref(domain->attachments);
-        g_array_unref(domain->boot_orders);
+        g_ptr_array_unref(domain->devices);
+        g_ptr_array_unref(domain->controllers);
+        g_free(domain->os_boot);
         g_free(domain);
 }
 
@@ -131,17 +153,63 @@ static DlDomainDisk *read_disk(const xmlNode *node)
         return disk;
 }
 
-static void count_controller(const xmlNode *node, DlDomain *domain)
+static void read_controller(const xmlNode *node, DlDomain *domain)
 {
-        g_autofree char *type = dl_xml_attribute(node, "type");
-        g_autofree char *model = dl_xml_attribute(node, "model");
+        DlDomainController *controller = g_new0(DlDomainController, 1);
 
-        if (!type || !model)
+        controller->type = dl_xml_attribute(node, "type");
+        controller->model = dl_xml_attribute(node, "model");
+        if (!controller->type)
+                controller->type = g_strdup("");
+        if (!controller->model)
+                controller->model = g_strdup("");
+        controller->index = (unsigned)read_number(node, "index", G_MAXUINT16);
+        g_ptr_array_add(domain->controllers, controller);
+}
+
+static char *device_name(const xmlNode *node)
+{
+        static const char *const hints[][2] = {{"target", "dev"}, {"mac", "address"}};
+        g_autofree char *type = dl_xml_attribute(node, "type");
+        g_autofree char *index = dl_xml_attribute(node, "index");
+
+        for (size_t i = 0; i < G_N_ELEMENTS(hints); i++) {
+                g_autofree char *hint = dl_xml_attribute(dl_xml_child(node, hints[i][0]),
+                                                         hints[i][1]);
+
+                if (hint)
+                        return g_strdup_printf("%s %s", (const char *)node->name, hint);
+        }
+        if (type && index)
+                return g_strdup_printf("%s %s %s", (const char *)node->name, type, index);
+        return g_strdup((const char *)node->name);
+}
+
+/* A SCSI device of the host takes a drive address, too. */
+static char *device_bus(const xmlNode *node)
+{
+        if (dl_xml_is(node, "disk"))
+                return dl_xml_attribute(dl_xml_child(node, "target"), "bus");
+        return dl_xml_is(node, "hostdev") ? g_strdup("scsi") : NULL;
+}
+
+static void read_device(const xmlNode *node, DlDomain *domain)
+{
+        unsigned order = (unsigned)read_number(dl_xml_child(node, "boot"), "order", G_MAXUINT16);
+        g_autoptr(GHashTable) address = dl_address_from_node(dl_xml_child(node, "address"));
+        DlDomainDevice *device;
+
+        if (!order && !address)
                 return;
-        if (g_str_equal(type, "pci") && g_str_equal(model, "pcie-root-port"))
-                domain->n_pcie_root_ports++;
-        if (g_str_equal(type, "scsi") && g_str_has_prefix(model, "virtio-"))
-                domain->n_scsi_controllers++;
+        device = g_new0(DlDomainDevice, 1);
+        *device = (DlDomainDevice){
+                .name = device_name(node),
+                .alias = dl_xml_attribute(dl_xml_child(node, "alias"), "name"),
+                .bus = device_bus(node),
+                .boot_order = order,
+                .address = g_steal_pointer(&address),
+        };
+        g_ptr_array_add(domain->devices, device);
 }
 
 static bool is_guest_agent(const xmlNode *node)
@@ -156,21 +224,30 @@ static bool is_guest_agent(const xmlNode *node)
 static void read_devices(const xmlNode *devices, DlDomain *domain)
 {
         for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next) {
-                unsigned order;
-
                 if (node->type != XML_ELEMENT_NODE)
                         continue;
                 if (dl_xml_is(node, "disk"))
                         g_ptr_array_add(domain->disks, read_disk(node));
                 else if (dl_xml_is(node, "controller"))
-                        count_controller(node, domain);
+                        read_controller(node, domain);
                 else if (dl_xml_is(node, "channel"))
                         domain->guest_agent |= is_guest_agent(node);
-
-                order = (unsigned)read_number(dl_xml_child(node, "boot"), "order", G_MAXUINT16);
-                if (order)
-                        g_array_append_val(domain->boot_orders, order);
+                read_device(node, domain);
         }
+}
+
+static char *read_os_boot(const xmlNode *os)
+{
+        g_autoptr(GString) all = g_string_new(NULL);
+
+        for (const xmlNode *node = os ? os->children : NULL; node; node = node->next) {
+                g_autofree char *dev = dl_xml_is(node, "boot") ? dl_xml_attribute(node, "dev")
+                                                               : NULL;
+
+                if (dev)
+                        g_string_append_printf(all, "%s%s", all->len ? "," : "", dev);
+        }
+        return all->len ? g_string_free(g_steal_pointer(&all), FALSE) : NULL;
 }
 
 static DlDomain *read_domain(const xmlNode *root)
@@ -181,11 +258,12 @@ static DlDomain *read_domain(const xmlNode *root)
         domain->disks = g_ptr_array_new_with_free_func((GDestroyNotify)dl_domain_disk_free);
         domain->attachments = g_ptr_array_new_with_free_func(
                 (GDestroyNotify)dl_domain_attachment_free);
-        domain->boot_orders = g_array_new(FALSE, FALSE, sizeof(unsigned));
+        domain->devices = g_ptr_array_new_with_free_func(device_free);
+        domain->controllers = g_ptr_array_new_with_free_func(controller_free);
         domain->uuid = dl_xml_text(dl_xml_child(root, "uuid"));
         domain->name = dl_xml_text(dl_xml_child(root, "name"));
         domain->machine = dl_xml_attribute(dl_xml_child(os, "type"), "machine");
-        domain->os_boot = dl_xml_child(os, "boot");
+        domain->os_boot = read_os_boot(os);
         read_devices(dl_xml_child(root, "devices"), domain);
         dl_metadata_parse(dl_xml_child(root, "metadata"), domain);
         return domain;

@@ -10,6 +10,8 @@
 #include "disk-images.h"
 #include "xml.h"
 
+#define BLOCK_USUAL 512
+
 #define LUN_FLAT 0x4000U /* SAM-5, 4.7.7.3: flat space addressing */
 
 /* QEMU hands the number to libiscsi, which puts its 16 bits on the wire as they are: what does not
@@ -63,6 +65,19 @@ static void append_source(GString *out, const DlDiskSpec *spec)
         g_string_append(out, "</source>");
 }
 
+/* QEMU says 512 if it is not told, and then what other hosts have written looks like nonsense. A
+ * LUN that is passed through says it itself. */
+static void append_block_sizes(GString *out, const DlDiskSpec *spec)
+{
+        if (spec->logical_block_size <= BLOCK_USUAL || g_strcmp0(spec->device, "lun") == 0)
+                return;
+        g_string_append(out, "<blockio");
+        append_unsigned(out, "logical_block_size", spec->logical_block_size);
+        append_unsigned(out, "physical_block_size",
+                        MAX(spec->physical_block_size, spec->logical_block_size));
+        g_string_append(out, "/>");
+}
+
 char *dl_disk_spec_to_xml(const DlDiskSpec *spec)
 {
         g_autoptr(GString) source = g_string_new(NULL);
@@ -75,6 +90,7 @@ char *dl_disk_spec_to_xml(const DlDiskSpec *spec)
         g_string_append(out, " snapshot='no'>");
         append_driver(out, spec);
         dl_disk_images_append(out, spec->images, "network", source->str);
+        append_block_sizes(out, spec);
         g_string_append(out, "<target");
         dl_xml_append_attribute(out, "dev", spec->target_dev);
         dl_xml_append_attribute(out, "bus", spec->bus);
@@ -120,6 +136,8 @@ static void append_attachment(GString *out, const DlDomainAttachment *attachment
         append_bool(out, "shared", attachment->shared);
         append_bool(out, "optional", attachment->optional);
         append_bool(out, "readonly", attachment->readonly);
+        append_bool(out, "discard", attachment->discard);
+        append_bool(out, "reservations", attachment->reservations);
         dl_xml_append_attribute(out, "data-path", attachment->data_path);
         dl_xml_append_attribute(out, "serial", attachment->serial);
         g_string_append_c(out, '>');

@@ -27,6 +27,13 @@ DlAddress *dl_address_copy(const DlAddress *address); /* NULL for NULL */
  */
 bool dl_address_check(const DlAddress *address, GError **error);
 
+/* A part that is a number ("slot"), however it is written; 0 without it. */
+unsigned dl_address_number(const DlAddress *address, const char *name);
+bool dl_address_is(const DlAddress *address, const char *type);
+/* Part by part the same number; NULL is only equal to NULL. */
+bool dl_address_equal(const DlAddress *a, const DlAddress *b);
+char *dl_address_to_text(const DlAddress *address); /* "pci 0000:01:00.0", "drive 0:0:0:5" */
+
 /* One overlay of a disk. */
 typedef struct DlDomainImage {
         char *file;
@@ -57,6 +64,21 @@ typedef struct DlDomainDisk {
         bool mirror_ready;   /* a commit of the uppermost image has caught up */
 } DlDomainDisk;
 
+/* What is known of any device: where it is, and when it is booted from. */
+typedef struct DlDomainDevice {
+        char *name;  /* for people: "disk vda", "controller scsi 0", "interface" */
+        char *alias; /* NULL: none */
+        char *bus;   /* of a disk; tells drive addresses of scsi, sata, ide … apart. NULL: none */
+        unsigned boot_order;
+        DlAddress *address; /* NULL: none */
+} DlDomainDevice;
+
+typedef struct DlDomainController {
+        char *type;  /* "pci", "scsi", "sata", "ide" … */
+        char *model; /* "pcie-root-port", "virtio-scsi" …; "" if there is none */
+        unsigned index;
+} DlDomainController;
+
 /* One of our attachments, as written in the domain's <metadata>. Nothing here is secret. */
 typedef struct DlDomainAttachment {
         char *id;    /* attachment */
@@ -68,24 +90,24 @@ typedef struct DlDomainAttachment {
         uint64_t lun;
         int index; /* among the disks of its iface */
         unsigned boot_order;
-        bool propagate_errors, shared, optional, readonly;
+        bool propagate_errors, shared, optional, readonly, discard, reservations;
         char *data_path;    /* "qemu", "block", "auto": as asked for */
         char *serial;       /* what the guest sees */
-        DlAddress *address; /* as asked for, or as first given by libvirt */
+        DlAddress *address; /* as asked for, or as first given: it comes back to it */
 } DlDomainAttachment;
 
 typedef struct DlDomain {
         char *uuid;
         char *name;
         char *machine;          /* "pc-q35-7.2" */
-        bool os_boot;           /* has <os><boot dev=…/>: no per-device boot order is possible */
+        char *os_boot;          /* "hd", "network,hd" …: its <os><boot dev=…/>; NULL: none */
         bool metadata_broken;   /* our element is there but not all of it can be understood:
                                  * attachments has what can, and must not be written back */
         GPtrArray *disks;       /* DlDomainDisk */
         GPtrArray *attachments; /* DlDomainAttachment */
-        unsigned n_pcie_root_ports, n_scsi_controllers; /* virtio-scsi */
-        bool guest_agent;                               /* QEMU's agent answers in the guest */
-        GArray *boot_orders; /* unsigned: every per-device <boot order>, disks and others */
+        bool guest_agent;       /* QEMU's agent answers in the guest */
+        GPtrArray *devices;     /* DlDomainDevice: those with an address or a boot order */
+        GPtrArray *controllers; /* DlDomainController */
 } DlDomain;
 
 /* NULL with LibvirtError if it is not domain XML (with a name and a UUID), has a DTD, or is larger
@@ -113,11 +135,19 @@ typedef struct DlDiskSpec {
         unsigned boot_order;     /* 0: none */
         bool propagate_errors;   /* error_policy and rerror_policy: report, else stop */
         bool shareable, readonly, discard;
-        const DlAddress *address;  /* NULL: libvirt chooses */
+        unsigned logical_block_size, physical_block_size; /* of device disk; 0 and 512: as usual */
+        const DlAddress *address;                         /* NULL: libvirt chooses */
         const char *const *images; /* files of its overlays, the uppermost first; NULL: none */
 } DlDiskSpec;
 
 char *dl_disk_spec_to_xml(const DlDiskSpec *spec);
+
+/*
+ * The domain with one more disk, which has a boot order, and with the orders of devices in place of
+ * <os><boot dev='hd'/>, which excludes them: that means the first disk, so that one gets the lowest
+ * order that the new one leaves. NULL with LibvirtError, or InvalidArgs if it is not hd alone.
+ */
+char *dl_domain_with_boot_disk(const char *domain_xml, const char *disk_xml, GError **error);
 
 /* Our element for virDomainSetMetadata with DL_METADATA_KEY and DL_METADATA_URI (it is
  * <directlun:attachments> then); NULL for an empty list. */

@@ -109,6 +109,8 @@ static DlDomainAttachment *read_attachment(const xmlNode *node)
             !read_bool(node, "propagate-errors", &a->propagate_errors) ||
             !read_bool(node, "shared", &a->shared) || !read_bool(node, "optional", &a->optional) ||
             !read_bool(node, "readonly", &a->readonly) ||
+            !read_bool(node, "discard", &a->discard) ||
+            !read_bool(node, "reservations", &a->reservations) ||
             !read_one_of(node, "data-path", data_paths, &a->data_path) ||
             !read_string(node, "serial", false, &a->serial) || !read_address(node, &a->address))
                 return NULL;

@@ -116,6 +116,10 @@ DlVirtCall *dl_virt_destroy(DlVirt *virt, const char *uuid, DlVirtDone done, voi
 DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xml,
                                   DlVirtAffect affect, uint64_t timeout_usec, DlVirtDone done,
                                   void *userdata);
+/* Adds a disk element with a boot order to a persistent domain that has <os><boot dev='hd'/>, which
+ * libvirt adds by itself: its first disk gets an order that says the same, in the same step. */
+DlVirtCall *dl_virt_attach_boot_disk(DlVirt *virt, const char *uuid, const char *xml,
+                                     DlVirtDone done, void *userdata);
 /* Replaces the disk that has the same target, in one step. */
 DlVirtCall *dl_virt_update_device(DlVirt *virt, const char *uuid, const char *xml,
                                   DlVirtAffect affect, DlVirtDone done, void *userdata);

@@ -5,6 +5,7 @@
  */
 
 #include "core/steps/connect.h"
+#include "core/steps/disk-place.h"
 #include "core/steps/disk-work.h"
 #include "core/model/foreign-use.h"
 #include "core/steps/vdisk-create.h"
@@ -44,48 +45,6 @@ static void wish_free(void *p)
         g_free(w->description);
         g_free(w->address);
         g_free(w);
-}
-
-static bool is_one_of(const char *s, const char *const *list)
-{
-        return g_strv_contains(list, s);
-}
-
-/* ---- what can be refused at once ----------------------------------------------------------- */
-
-static bool check_spec(const DlDeviceSpec *spec, GError **error)
-{
-        static const char *const ifaces[] = {"virtio", "scsi", "sata", "ide", NULL};
-        static const char *const devices[] = {"disk", "lun", NULL};
-        static const char *const data_paths[] = {"auto", "qemu", NULL};
-        int n = (spec->guid != NULL) + (spec->vdisk != NULL) + (spec->inline_lun.iqn != NULL);
-        int code = DL_ERROR_INVALID_ARGS;
-        const char *problem = NULL;
-
-        if (n != 1)
-                problem = "Exactly one of GUID, vdisk and lun is needed";
-        else if (spec->type && strcmp(spec->type, "disk") != 0)
-                problem = "type must be disk";
-        else if (spec->format && strcmp(spec->format, "raw") != 0) {
-                problem = "A LUN is given to a VM as it is: format must be raw";
-                code = DL_ERROR_UNSUPPORTED_FORMAT;
-        } else if (spec->device && !is_one_of(spec->device, devices))
-                problem = "device must be disk or lun";
-        else if (spec->iface && !is_one_of(spec->iface, ifaces)) {
-                problem = "iface must be virtio, scsi, sata or ide";
-                code = DL_ERROR_UNSUPPORTED_INTERFACE;
-        } else if (g_strcmp0(spec->device, "lun") == 0 && g_strcmp0(spec->iface, "scsi") != 0) {
-                problem = "device lun (SCSI passthrough) needs iface scsi";
-                code = DL_ERROR_UNSUPPORTED_INTERFACE;
-        } else if (spec->data_path && !is_one_of(spec->data_path, data_paths))
-                problem = "data-path must be auto or qemu: this service does not manage kernel "
-                          "sessions";
-        else if (spec->index > 1023)
-                problem = "index must be less than 1024";
-        if (!problem)
-                return true;
-        g_set_error(error, DL_ERROR, code, "%s", problem);
-        return false;
 }
 
 /* ---- an inline LUN's target ---------------------------------------------------------------- */
@@ -213,111 +172,17 @@ static bool check_sharing(DlOperation *op, const DlLun *lun, GError **error)
         return op->force || !lun || dl_foreign_use_check(lun, error);
 }
 
-static bool check_boot_order(DlOperation *op, GError **error)
-{
-        unsigned order = dl_disk_work(op)->meta->boot_order;
-        const DlDomain *domains[] = {op->vm->live, op->vm->inactive};
-
-        for (unsigned d = 0; order > 0 && d < G_N_ELEMENTS(domains); d++) {
-                const DlDomain *domain = domains[d];
-
-                if (domain && domain->os_boot) {
-                        g_set_error(
-                                error, DL_ERROR, DL_ERROR_INVALID_ARGS,
-                                "VM %s has <os><boot dev=…>, which excludes a bootOrder of devices",
-                                op->vm->name);
-                        return false;
-                }
-                for (unsigned i = 0; domain && i < domain->boot_orders->len; i++)
-                        if (g_array_index(domain->boot_orders, unsigned, i) == order) {
-                                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
-                                            "bootOrder %u is another device's of VM %s", order,
-                                            op->vm->name);
-                                return false;
-                        }
-        }
-        return true;
-}
-
-static bool check_interface(DlOperation *op, GError **error)
-{
-        DlDiskWork *work = dl_disk_work(op);
-        const char *iface = work->meta->iface;
-        const DlDomain *domain = op->vm->live ? op->vm->live : op->vm->inactive;
-
-        if (work->plug && (strcmp(iface, "ide") == 0 || strcmp(iface, "sata") == 0)) {
-                g_set_error(error, DL_ERROR, DL_ERROR_UNSUPPORTED_INTERFACE,
-                            "A disk of iface %s cannot be plugged into a running VM; use virtio or "
-                            "scsi, or stop the VM first",
-                            iface);
-                return false;
-        }
-        if (strcmp(iface, "scsi") == 0 && domain && domain->n_scsi_controllers == 0) {
-                g_set_error(error, DL_ERROR, DL_ERROR_UNSUPPORTED_INTERFACE,
-                            "VM %s has no virtio-scsi controller", op->vm->name);
-                return false;
-        }
-        return true;
-}
-
-static bool dev_is_taken(const DlDomain *domain, const char *dev)
-{
-        for (unsigned i = 0; domain && i < domain->disks->len; i++)
-                if (g_strcmp0(((DlDomainDisk *)domain->disks->pdata[i])->target_dev, dev) == 0)
-                        return true;
-        return false;
-}
-
-/* Attachments that are not plugged keep their index, too. */
-static bool index_is_taken(DlOperation *op, int index)
-{
-        const DlDomainAttachment *meta = dl_disk_work(op)->meta;
-        g_autoptr(GPtrArray) attachments = dl_vm_attachments(op->vm);
-        g_autofree char *dev = dl_target_dev(meta->iface, (unsigned)index);
-
-        for (unsigned i = 0; i < attachments->len; i++) {
-                const DlDomainAttachment *other = ((DlAttachment *)attachments->pdata[i])->meta;
-                g_autofree char *other_dev = dl_target_dev(other->iface, (unsigned)other->index);
-
-                if (strcmp(dev, other_dev) == 0)
-                        return true;
-        }
-        return dev_is_taken(op->vm->live, dev) || dev_is_taken(op->vm->inactive, dev);
-}
-
-static bool choose_index(DlOperation *op, GError **error)
+/* The rules, and a place in the VM. */
+static bool check_fit(DlOperation *op, const DlLun *lun, GError **error)
 {
         DlDomainAttachment *meta = dl_disk_work(op)->meta;
+        g_autoptr(GPtrArray) others = NULL;
+        DlDiskVm vm = dl_disk_work_vm(op, &others);
 
-        if (meta->index < 0) {
-                meta->index = 0;
-                while (index_is_taken(op, meta->index))
-                        meta->index++;
-                return true;
-        }
-        if (!index_is_taken(op, meta->index))
-                return true;
-        g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
-                    "index %d of iface %s is another disk's of VM %s", meta->index, meta->iface,
-                    op->vm->name);
-        return false;
-}
-
-/* What the guest sees: within the bus's limit, never cut by somebody else. Passthrough has its own.
- */
-static char *choose_serial(const DlDomainAttachment *meta)
-{
-        if (strcmp(meta->device, "lun") == 0)
-                return NULL;
-        if (strcmp(meta->iface, "scsi") == 0)
-                return g_strdup(meta->vdisk);
-
-        /* 20 bytes (virtio-blk, ATA): the first 20 hex digits of the id */
-        g_autoptr(GString) serial = g_string_new(NULL);
-        for (const char *c = meta->vdisk; serial->len < 20; c++)
-                if (*c != '-')
-                        g_string_append_c(serial, *c);
-        return g_string_free(g_steal_pointer(&serial), FALSE);
+        return dl_disk_rules_check_lun(meta, lun, error) &&
+               dl_disk_rules_check_vm(meta, &vm, error) && dl_disk_place_index(meta, &vm, error) &&
+               (meta->address ? dl_disk_place_check(meta, &vm, true, error)
+                              : dl_disk_place_choose(meta, &vm, error));
 }
 
 static void complete_meta(DlOperation *op)
@@ -334,7 +199,7 @@ static void complete_meta(DlOperation *op)
         dl_uuid_for_attachment(op->vm->object.id, meta->vdisk, id);
         dl_set_string(&meta->id, id);
         g_free(meta->serial);
-        meta->serial = choose_serial(meta);
+        meta->serial = dl_disk_rules_serial(meta);
 }
 
 static bool check_plug(DlOperation *op, GError **error)
@@ -374,8 +239,7 @@ static void check(DlOperation *op)
                 return;
         }
         complete_meta(op);
-        if (check_plug(op, &error) && check_sharing(op, lun, &error) &&
-            check_boot_order(op, &error) && check_interface(op, &error) && choose_index(op, &error))
+        if (check_plug(op, &error) && check_sharing(op, lun, &error) && check_fit(op, lun, &error))
                 dl_op_next(op);
         else
                 dl_op_fail(op, g_steal_pointer(&error));
@@ -498,10 +362,13 @@ static const DlStep attach_steps[] = {
         {"attaching", dl_step_give_secret, .dry = dl_dry_give_secret},
         {"attaching", dl_step_write_metadata, dl_step_remove_metadata,
          .dry = dl_dry_write_metadata},
+        {"attaching", dl_step_add_controller, .dry = dl_dry_add_controller},
         {"attaching", dl_step_attach_config, dl_undo_attach_config, .dry = dl_dry_attach_config},
+        {"plugging", dl_step_plug_controller, .dry = dl_op_next},
         {"plugging", dl_step_attach_live, .dry = dl_dry_attach_live},
         {"looking at the VM", dl_step_look, .dry = dl_op_next},
         {"finishing", check_attached, .dry = dl_op_next},
+        {"finishing", dl_step_keep_address, .dry = dl_op_next},
         {"finishing", dl_step_settle, .dry = dl_op_next},
         {"finishing", give_attachment, .dry = tell_attachment},
 };
@@ -521,8 +388,10 @@ static DlDomainAttachment *meta_of_spec(const DlDeviceSpec *spec, const char *gu
                 .shared = spec->shared,
                 .optional = spec->optional,
                 .readonly = spec->readonly,
+                .discard = spec->discard,
+                .reservations = spec->reservations,
                 .data_path = g_strdup(spec->data_path ? spec->data_path : "auto"),
-                .address = spec->address ? g_hash_table_ref((DlAddress *)spec->address) : NULL,
+                .address = spec->address ? dl_disk_place_whole(spec->address) : NULL,
         };
         return meta;
 }
@@ -571,7 +440,7 @@ DlJob *dl_flow_attach_disk(DlVm *vm, const DlRequest *request, const DlDeviceSpe
         DlDiskWork *work;
         DlOperation *op;
 
-        if (!check_spec(device, error))
+        if (!dl_disk_rules_check_spec(device, error))
                 return NULL;
         guid = guid_of_spec(core, device, error);
         if (!guid)

@@ -1,22 +1,43 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Hot plug, hot unplug, detach. Loop thread only. */
 
+#include "core/steps/disk-place.h"
 #include "core/steps/disk-work.h"
 
 #define OPERATION_TIMEOUT_USEC (120 * G_USEC_PER_SEC)
 
 /* ---- plug ---------------------------------------------------------------------------------- */
 
+/* The disk comes back to where the guest has seen it, unless somebody else is there by now. */
+static bool find_place(DlOperation *op, GError **error)
+{
+        DlDomainAttachment *meta = dl_disk_work(op)->meta;
+        g_autoptr(GPtrArray) others = NULL;
+        DlDiskVm vm = dl_disk_work_vm(op, &others);
+        g_autoptr(GError) taken = NULL;
+
+        if (!dl_disk_rules_check_vm(meta, &vm, error))
+                return false;
+        if (meta->address && dl_disk_place_check(meta, &vm, false, &taken))
+                return true;
+        if (taken)
+                dl_op_report(op, "%s; another is used from now on", taken->message);
+        return dl_disk_place_choose(meta, &vm, error);
+}
+
 static void check_plug(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
+        g_autoptr(GError) error = NULL;
 
         if (!dl_vm_is_active(op->vm))
                 dl_op_failf(op, DL_ERROR_VM_NOT_RUNNING, "VM %s does not run", op->vm->name);
         else if (dl_vm_find_disk(op->vm->live, work->disk_alias))
                 dl_op_finish(op);
-        else
+        else if (find_place(op, &error))
                 dl_op_next(op);
+        else
+                dl_op_fail(op, g_steal_pointer(&error));
 }
 
 static const DlStep plug_steps[] = {
@@ -28,7 +49,9 @@ static const DlStep plug_steps[] = {
         {"plugging", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},
         {"plugging", dl_step_give_secret, .dry = dl_dry_give_secret},
         {"plugging", dl_step_write_metadata, .dry = dl_dry_write_metadata},
+        {"plugging", dl_step_add_controller, .dry = dl_dry_add_controller},
         {"plugging", dl_step_attach_config, dl_undo_attach_config, .dry = dl_dry_attach_config},
+        {"plugging", dl_step_plug_controller, .dry = dl_op_next},
         {"plugging", dl_step_attach_live, .dry = dl_dry_attach_live},
         {"looking at the VM", dl_step_look, .dry = dl_op_next},
         {"finishing", dl_step_settle, .dry = dl_op_next},
@@ -76,6 +99,7 @@ static const DlStep unplug_steps[] = {
         {"looking at the VM", dl_step_find, .dry = dl_step_find},
         {"looking at the VM", check_unplug, .dry = check_unplug},
         {"waiting for the guest", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},
+        {"waiting for the guest", dl_step_write_metadata, .dry = dl_dry_write_metadata},
         {"waiting for the guest", dl_step_detach_live, .dry = dl_dry_detach_live},
         {"unplugging", dl_step_detach_config, .dry = dl_dry_detach_config},
         {"looking at the VM", dl_step_look, .dry = dl_op_next},

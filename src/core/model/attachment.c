@@ -42,25 +42,9 @@ void dl_attachment_free(DlAttachment *attachment)
         g_free(attachment);
 }
 
-static bool address_equal(DlAddress *a, DlAddress *b)
-{
-        GHashTableIter iter;
-        gpointer key, value;
-
-        if (!a || !b)
-                return a == b;
-        if (g_hash_table_size(a) != g_hash_table_size(b))
-                return false;
-        g_hash_table_iter_init(&iter, a);
-        while (g_hash_table_iter_next(&iter, &key, &value))
-                if (g_strcmp0(value, g_hash_table_lookup(b, key)) != 0)
-                        return false;
-        return true;
-}
-
 static void set_address(DlAttachment *a, DlAddress *address)
 {
-        if (address_equal(a->address, address))
+        if (dl_address_equal(a->address, address))
                 return;
         if (a->address)
                 g_hash_table_unref(a->address);
@@ -85,6 +69,8 @@ static void take_meta(DlAttachment *a, const DlDomainAttachment *meta)
         CHANGED_IF(old->shared != meta->shared, "Shared");
         CHANGED_IF(old->optional != meta->optional, "Optional");
         CHANGED_IF(old->readonly != meta->readonly, "ReadOnly");
+        CHANGED_IF(old->discard != meta->discard, "Discard");
+        CHANGED_IF(old->reservations != meta->reservations, "Reservations");
         CHANGED_IF(g_strcmp0(old->data_path, meta->data_path) != 0, "DataPath");
 #undef CHANGED_IF
 }

@@ -4,6 +4,7 @@
 
 #include "core/steps/disk-work.h"
 #include "core/steps/attach-guard.h"
+#include "core/steps/disk-place.h"
 #include "core/steps/disk-xml.h"
 #include "util/uuid.h"
 
@@ -91,6 +92,43 @@ void dl_disk_called(const GError *error, void *userdata)
 
 /* ---- the attachment ------------------------------------------------------------------------ */
 
+/* Where libvirt says that the disk is, is where it comes back to. */
+bool dl_disk_work_keep_address(DlOperation *op)
+{
+        DlDomainAttachment *meta = dl_disk_work(op)->meta;
+        const DlAttachment *a = dl_disk_work_attachment(op);
+
+        if (!a || !a->address || dl_address_equal(a->address, meta->address) ||
+            !dl_address_check(a->address, NULL))
+                return false;
+        g_clear_pointer(&meta->address, g_hash_table_unref);
+        meta->address = g_hash_table_ref(a->address);
+        return true;
+}
+
+DlDiskVm dl_disk_work_vm(DlOperation *op, GPtrArray **ret_others)
+{
+        const DlDiskWork *work = dl_disk_work(op);
+        g_autoptr(GPtrArray) attachments = dl_vm_attachments(op->vm);
+        GPtrArray *others = g_ptr_array_new();
+
+        for (unsigned i = 0; i < attachments->len; i++) {
+                DlDomainAttachment *meta = ((DlAttachment *)attachments->pdata[i])->meta;
+
+                if (g_strcmp0(meta->vdisk, work->vdisk) != 0)
+                        g_ptr_array_add(others, meta);
+        }
+        *ret_others = others;
+        return (DlDiskVm){
+                .name = op->vm->name,
+                .live = op->vm->live,
+                .inactive = op->vm->inactive,
+                .others = others,
+                .own_alias = work->disk_alias,
+                .plug = work->plug,
+        };
+}
+
 void dl_step_find(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
@@ -104,6 +142,7 @@ void dl_step_find(DlOperation *op)
         dl_domain_attachment_free(work->meta);
         work->meta = dl_domain_attachment_copy(a->meta);
         work->in_config = a->in_config;
+        dl_disk_work_keep_address(op);
         dl_op_next(op);
 }
 
@@ -355,6 +394,15 @@ void dl_step_write_metadata(DlOperation *op)
                 write_metadata(op, dl_disk_work(op)->meta);
 }
 
+/* libvirt chose the address: known once the disk is there. */
+void dl_step_keep_address(DlOperation *op)
+{
+        if (dl_disk_work_keep_address(op))
+                write_metadata(op, dl_disk_work(op)->meta);
+        else
+                dl_op_next(op);
+}
+
 void dl_dry_write_metadata(DlOperation *op)
 {
         if (!metadata_is_written(op))
@@ -403,7 +451,7 @@ static char *disk_xml(DlOperation *op, bool live)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        return dl_disk_xml(op->job.object.core, work->meta, work->proof, live);
+        return dl_disk_xml(op->vm, work->meta, work->proof, live);
 }
 
 /* The persistent domain has the disk; false for a transient one. */
@@ -413,21 +461,71 @@ static bool is_in_config(DlOperation *op)
                dl_vm_find_disk(op->vm->inactive, dl_disk_work(op)->disk_alias);
 }
 
+/* An empty controller does no harm, and the next disk uses it: it stays, whatever comes. */
+static void add_controller(DlOperation *op, DlVirtAffect affect)
+{
+        g_autofree char *xml = dl_disk_place_controller_xml(dl_disk_work(op)->meta);
+
+        dl_op_report(op, "Adding a virtio-scsi controller to VM %s; it stays", op->vm->name);
+        wait_for_call(op, dl_virt_attach_device(virt(op), op->vm->object.id, xml, affect,
+                                                DL_VIRT_TIMEOUT_USEC, dl_disk_called, op));
+}
+
+static bool needs_controller(DlOperation *op, DlVirtAffect affect)
+{
+        const DlDiskWork *work = dl_disk_work(op);
+
+        if (affect == DL_VIRT_LIVE)
+                return work->plug && dl_disk_place_needs_controller(work->meta, op->vm->live);
+        return op->vm->persistent && dl_disk_place_needs_controller(work->meta, op->vm->inactive);
+}
+
+void dl_step_add_controller(DlOperation *op)
+{
+        if (needs_controller(op, DL_VIRT_CONFIG))
+                add_controller(op, DL_VIRT_CONFIG);
+        else
+                dl_op_next(op);
+}
+
+void dl_step_plug_controller(DlOperation *op)
+{
+        if (needs_controller(op, DL_VIRT_LIVE))
+                add_controller(op, DL_VIRT_LIVE);
+        else
+                dl_op_next(op);
+}
+
+void dl_dry_add_controller(DlOperation *op)
+{
+        if (needs_controller(op, DL_VIRT_CONFIG) || needs_controller(op, DL_VIRT_LIVE))
+                dl_op_would(op, "add a virtio-scsi controller to VM %s", op->vm->name);
+        dl_op_next(op);
+}
+
 void dl_step_attach_config(DlOperation *op)
 {
+        const DlDiskWork *work = dl_disk_work(op);
+
         if (!op->vm->persistent || is_in_config(op)) {
                 dl_op_next(op);
                 return;
         }
         g_autofree char *xml = disk_xml(op, false);
-        wait_for_call(op, dl_virt_attach_device(virt(op), op->vm->object.id, xml, DL_VIRT_CONFIG,
-                                                DL_VIRT_TIMEOUT_USEC, dl_disk_called, op));
+        if (work->meta->boot_order > 0 && op->vm->inactive->os_boot)
+                wait_for_call(op, dl_virt_attach_boot_disk(virt(op), op->vm->object.id, xml,
+                                                           dl_disk_called, op));
+        else
+                wait_for_call(op, dl_virt_attach_device(virt(op), op->vm->object.id, xml,
+                                                        DL_VIRT_CONFIG, DL_VIRT_TIMEOUT_USEC,
+                                                        dl_disk_called, op));
 }
 
 void dl_dry_attach_config(DlOperation *op)
 {
         const DlDomainAttachment *meta = dl_disk_work(op)->meta;
-        g_autofree char *dev = dl_target_dev(meta->iface, (unsigned)meta->index);
+        g_autofree char *dev = dl_disk_place_dev(meta, op->vm->live, op->vm->inactive,
+                                                 dl_disk_work(op)->disk_alias);
 
         if (op->vm->persistent && !is_in_config(op))
                 dl_op_would(op, "add %s to the configuration of VM %s as %s (%s)", meta->guid,
@@ -487,7 +585,8 @@ static bool is_plugged(DlOperation *op)
 void dl_dry_attach_live(DlOperation *op)
 {
         const DlDomainAttachment *meta = dl_disk_work(op)->meta;
-        g_autofree char *dev = dl_target_dev(meta->iface, (unsigned)meta->index);
+        g_autofree char *dev = dl_disk_place_dev(meta, op->vm->live, op->vm->inactive,
+                                                 dl_disk_work(op)->disk_alias);
 
         if (dl_disk_work(op)->plug && !is_plugged(op))
                 dl_op_would(op, "plug %s into the running VM %s as %s (%s)", meta->guid,

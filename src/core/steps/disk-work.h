@@ -8,6 +8,7 @@
  */
 
 #include "core/records/journal.h"
+#include "core/steps/disk-rules.h"
 #include "core/steps/operation.h"
 #include "core/steps/proof.h"
 
@@ -49,6 +50,11 @@ DlAttachment *dl_disk_work_attachment(DlOperation *op); /* NULL if it is not the
 void dl_disk_called(const GError *error, void *userdata);
 /* Nothing is to be undone by the operation: it does not know the domain (any more). */
 bool dl_disk_is_left_to_recovery(const DlOperation *op);
+/* What the rules and the places need to know. The array of others is to be freed with g_ptr_array_
+ * unref(), its elements are borrowed. */
+DlDiskVm dl_disk_work_vm(DlOperation *op, GPtrArray **ret_others);
+/* Takes the address over that the domain has; whether it is another. */
+bool dl_disk_work_keep_address(DlOperation *op);
 
 /* Takes the attachment's data from the domain. NotAttached. */
 void dl_step_find(DlOperation *op);
@@ -70,6 +76,13 @@ void dl_step_write_metadata(DlOperation *op);
 void dl_step_remove_metadata(DlOperation *op);
 void dl_dry_write_metadata(DlOperation *op);
 void dl_dry_remove_metadata(DlOperation *op);
+/* After a look: the address that libvirt has given goes into the metadata. */
+void dl_step_keep_address(DlOperation *op);
+/* A virtio-scsi controller for the disk, if there is none: of the persistent domain, and of the
+ * running one. It stays. */
+void dl_step_add_controller(DlOperation *op);
+void dl_step_plug_controller(DlOperation *op);
+void dl_dry_add_controller(DlOperation *op);
 /* The disk element of the persistent domain. Nothing to do for a transient one, or if it is there
  * (is not there) already. */
 void dl_step_attach_config(DlOperation *op);

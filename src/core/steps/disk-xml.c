@@ -2,6 +2,7 @@
 /* From attachment and proof to the disk element. Loop thread only. */
 
 #include "core/steps/disk-xml.h"
+#include "core/steps/disk-place.h"
 #include "util/uuid.h"
 
 #include <string.h>
@@ -14,12 +15,19 @@ static char *host_of(const char *portal)
         return g_strndup(portal + (*portal == '['), (size_t)(end - portal) - (*portal == '['));
 }
 
-char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlProof *proof,
-                  bool live)
+/* A running domain with <os><boot> refuses an order: it counts from the next start on. */
+static unsigned boot_order(const DlVm *vm, const DlDomainAttachment *meta, bool live)
 {
+        return live && vm->live && vm->live->os_boot ? 0 : meta->boot_order;
+}
+
+char *dl_disk_xml(const DlVm *vm, const DlDomainAttachment *meta, const DlProof *proof, bool live)
+{
+        const DlCore *core = vm->object.core;
         const DlTarget *target = proof->target;
+        const DlLun *lun = DL_LOOKUP_LUN((DlCore *)core, meta->guid);
         g_autofree char *alias = dl_disk_alias(meta->vdisk);
-        g_autofree char *dev = dl_target_dev(meta->iface, (unsigned)meta->index);
+        g_autofree char *dev = dl_disk_place_dev(meta, vm->live, vm->inactive, alias);
         g_autofree char *host = live && proof->way ? host_of(proof->way[0])
                                                    : g_strdup(proof->address);
         const DlVDisk *vdisk = DL_LOOKUP_VDISK((DlCore *)core, meta->vdisk);
@@ -41,10 +49,13 @@ char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlPr
                 .initiator_name = core->initiator_name,
                 .chap_user = target->secret ? target->user : NULL,
                 .secret_uuid = target->secret ? secret : NULL,
-                .boot_order = meta->boot_order,
+                .boot_order = boot_order(vm, meta, live),
                 .propagate_errors = meta->propagate_errors,
                 .shareable = meta->shared,
                 .readonly = meta->readonly,
+                .discard = meta->discard,
+                .logical_block_size = lun ? lun->logical_block_size : 0,
+                .physical_block_size = lun ? lun->physical_block_size : 0,
                 .address = meta->address,
                 .images = images,
         };

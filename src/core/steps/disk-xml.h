@@ -11,8 +11,7 @@
  * proven, because it would look the name up with the whole VM standing still, and could get another
  * address.
  */
-char *dl_disk_xml(const DlCore *core, const DlDomainAttachment *meta, const DlProof *proof,
-                  bool live);
+char *dl_disk_xml(const DlVm *vm, const DlDomainAttachment *meta, const DlProof *proof, bool live);
 
 /* Puts the CHAP secret of the target (it must have one) where the disk element says it is. */
 DlVirtCall *dl_disk_give_secret(DlTarget *target, DlVirtDone done, void *userdata);

@@ -148,7 +148,7 @@ static bool moved(const Disk *disk, const DlVm *vm)
 static void update(DlRunProof *run, const Disk *disk)
 {
         DlCore *core = run->vm->object.core;
-        g_autofree char *xml = dl_disk_xml(core, disk->meta, disk->proof, false);
+        g_autofree char *xml = dl_disk_xml(run->vm, disk->meta, disk->proof, false);
 
         run->call = dl_virt_update_device(core->virt, run->vm->object.id, xml, DL_VIRT_CONFIG,
                                           on_written, run);

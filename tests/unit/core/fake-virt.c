@@ -710,6 +710,12 @@ DlVirtCall *dl_virt_attach_device(DlVirt *v, const char *uuid, const char *xml, 
                           userdata);
 }
 
+DlVirtCall *dl_virt_attach_boot_disk(DlVirt *v, const char *uuid, const char *xml, DlVirtDone done,
+                                     void *userdata)
+{
+        return change_new("attach config", uuid, xml, done, userdata);
+}
+
 DlVirtCall *dl_virt_update_device(DlVirt *v, const char *uuid, const char *xml, DlVirtAffect affect,
                                   DlVirtDone done, void *userdata)
 {
