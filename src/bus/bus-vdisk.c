@@ -95,6 +95,57 @@ static int method_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         return dl_bus_call_begin(m, userdata, &method);
 }
 
+typedef struct MergeArgs {
+        const char *uid;
+        uint32_t bandwidth; /* MiB/s; 0: no limit */
+} MergeArgs;
+
+static bool read_uid(DlBusCall *call, const char **ret, GError **error)
+{
+        const char *uid = NULL;
+        int r;
+
+        r = sd_bus_message_read(call->message, "s", &uid);
+        if (!dl_bus_read_ok(r, "image_uid", error) ||
+            !dl_bus_check_text("image_uid", uid, 1, DL_BUS_NAME_MAX, error))
+                return false;
+        dl_bus_call_detail(call, "image", uid);
+        *ret = uid;
+        return true;
+}
+
+static bool parse_merge(DlBusCall *call, void *args, GError **error)
+{
+        static const DlBusOption options[] = {
+                {"bandwidth", 'u', .offset = offsetof(MergeArgs, bandwidth)},
+                {},
+        };
+
+        return read_uid(call, &((MergeArgs *)args)->uid, error) &&
+               dl_bus_options_read(call->message, options, args, &call->options, error);
+}
+
+static DlJob *start_merge(DlBusCall *call, void *args, void *object, const DlRequest *request,
+                          GError **error)
+{
+        MergeArgs *a = args;
+
+        return dl_flow_merge(object, request, a->uid, (uint64_t)a->bandwidth << 20, error);
+}
+
+static int method_merge(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        static const DlBusMethod method = {
+                .verb = "merge",
+                .args_size = sizeof(MergeArgs),
+                .parse = parse_merge,
+                .action = DL_BUS_MANAGE_VDISK,
+                .start = start_merge,
+        };
+
+        return dl_bus_call_begin(m, userdata, &method);
+}
+
 /* ---- properties ---------------------------------------------------------------------------- */
 
 DL_BUS_GETTER(get_id, DlVDisk, vdisk, reply)
@@ -162,6 +213,8 @@ const sd_bus_vtable dl_bus_vdisk_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Snapshot", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("s", image_uid), method_snapshot,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Merge", SD_BUS_ARGS("s", image_uid, "a{sv}", options),
+                                SD_BUS_NO_RESULT, method_merge, SD_BUS_VTABLE_UNPRIVILEGED),
         DL_BUS_CONST("Id", "s", get_id),
         DL_BUS_CONST("Guid", "s", get_guid),
         DL_BUS_CHANGES("Alias", "s", get_alias),

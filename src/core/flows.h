@@ -105,6 +105,11 @@ DlJob *dl_flow_vdisk_delete(DlVDisk *vdisk, const DlRequest *request, GError **e
  * manage-vdisk. */
 DlJob *dl_flow_snapshot(DlVDisk *vdisk, const DlRequest *request, bool quiesce, GError **error);
 
+/* Writes what the image of this uid has into what is below it, under the running VM, and the image
+ * is gone. VmNotRunning. Cancelable until the VM goes on without it. Action: manage-vdisk. */
+DlJob *dl_flow_merge(DlVDisk *vdisk, const DlRequest *request, const char *uid,
+                     uint64_t bytes_per_sec, GError **error);
+
 /* oVirt's device dictionary. Exactly one of guid, vdisk and inline_lun. */
 typedef struct DlDeviceSpec {
         const char *guid;

@@ -124,6 +124,12 @@ static void on_io_error(virConnectPtr conn, virDomainPtr domain, const char *pat
         post(userdata, DL_VIRT_IO_ERROR, domain, alias, io_error_action(action));
 }
 
+static void on_block_job(virConnectPtr conn, virDomainPtr domain, const char *dev, int type,
+                         int status, void *userdata)
+{
+        post_changed(userdata, domain);
+}
+
 static const struct {
         int event;
         virConnectDomainEventGenericCallback callback;
@@ -134,6 +140,7 @@ static const struct {
         {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED,
          VIR_DOMAIN_EVENT_CALLBACK(on_device_removal_failed)},
         {VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_metadata_change)},
+        {VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, VIR_DOMAIN_EVENT_CALLBACK(on_block_job)},
         {VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, VIR_DOMAIN_EVENT_CALLBACK(on_io_error)},
 };
 

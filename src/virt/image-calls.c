@@ -112,6 +112,25 @@ DlVirtCall *dl_virt_create_image(DlVirt *virt, const char *file, uint64_t bytes,
         return submit(virt, job, done, userdata);
 }
 
+static void run_check_room(DlVirtJob *job)
+{
+        g_autofree char *directory = g_path_get_dirname(job->text);
+        g_autofree char *name = g_path_get_basename(job->text);
+        g_autoptr(Pool) pool = open_pool(job->conn->ptr, directory);
+        g_autoptr(Volume) volume = pool ? virStorageVolLookupByName(pool, name) : NULL;
+        virStorageVolInfo info;
+
+        if (!volume || virStorageVolGetInfo(volume, &info) < 0)
+                dl_virt_set_error(&job->error);
+        else
+                (void)has_room(pool, directory, info.allocation, &job->error);
+}
+
+DlVirtCall *dl_virt_check_room(DlVirt *virt, const char *file, DlVirtDone done, void *userdata)
+{
+        return submit(virt, dl_virt_job_new(run_check_room, NULL, file), done, userdata);
+}
+
 static void run_delete(DlVirtJob *job)
 {
         g_autofree char *directory = g_path_get_dirname(job->text);

@@ -157,6 +157,9 @@ DlVirtCall *dl_virt_create_image(DlVirt *virt, const char *file, uint64_t bytes,
 /* One that is not there is deleted. */
 DlVirtCall *dl_virt_delete_image(DlVirt *virt, const char *file, DlVirtDone done, void *userdata);
 
+/* LimitsExceeded if what the image takes would not fit beside it a second time. */
+DlVirtCall *dl_virt_check_room(DlVirt *virt, const char *file, DlVirtDone done, void *userdata);
+
 /* ---- overlays of disks (snapshot-calls.c) ---- */
 
 /* From one moment on the running domain writes to the image instead of what it has written to, and

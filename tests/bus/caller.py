@@ -172,6 +172,8 @@ class TestCase(QuietTestCase):
                    'update', guid=cls.guid),
             Method(cls.vdisk, 'VDisk', 'Snapshot', (), ('quiesce',), ('manage-vdisk',), 'snapshot',
                    guid=cls.guid),
+            Method(cls.vdisk, 'VDisk', 'Merge', (s('no-image'),), ('bandwidth',), ('manage-vdisk',),
+                   'merge', guid=cls.guid, image='no-image'),
             Method(cls.vm, 'Vm', 'AttachDisk', (dictionary(('GUID', cls.guid)),), (), ('attach',),
                    'attach-disk', **disk),
             Method(cls.vm, 'Vm', 'Run', (GLib.Variant('as', ['elsewhere']),), (), ('run-vm',), 'run',

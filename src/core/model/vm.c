@@ -8,6 +8,11 @@
 
 #include <string.h>
 
+bool dl_vm_is_wanted(const DlVm *vm)
+{
+        return !g_queue_is_empty((GQueue *)&vm->queue) || vm->n_aside > 0;
+}
+
 bool dl_vm_is_active(const DlVm *vm)
 {
         return dl_virt_state_is_active(vm->state);
@@ -191,7 +196,7 @@ void dl_vm_gone(DlVm *vm)
         dl_object_unpublish(&vm->object);
         dl_virt_cancel(vm->look);
         vm->look = NULL;
-        if (g_queue_is_empty(&vm->queue))
+        if (!dl_vm_is_wanted(vm))
                 dl_vm_free(vm); /* else the last operation that waits for it does */
         if (had_foreign)
                 dl_luns_update(core);

@@ -15,6 +15,7 @@ struct DlVm {
         DlDomain *live;     /* NULL if not active */
         DlDomain *inactive; /* NULL if transient */
         GQueue queue;       /* DlOperation that want it; the head has it */
+        unsigned n_aside;   /* operations that will want it again */
         DlVirtCall *look;   /* a look at it under way */
         bool look_again;
         uint64_t asked;  /* the newest answer that was taken over, see DlVirtDomain */
@@ -25,6 +26,7 @@ struct DlVm {
         void *stopped_userdata;
 };
 
+bool dl_vm_is_wanted(const DlVm *vm); /* by an operation */
 bool dl_vm_is_active(const DlVm *vm);
 const char *dl_vm_host(const DlVm *vm); /* the host that runs it; "" if none */
 GPtrArray *dl_vm_attachments(DlVm *vm); /* DlAttachment, borrowed; free the array */

@@ -21,7 +21,9 @@ typedef struct DlImageWork {
         bool keep_file;    /* one that is there already is the image */
         bool quiesce;
         uint64_t bytes_per_sec; /* of a merge; 0: as fast as it can */
-        sd_event_source *timer;
+        bool is_top, ready;     /* of a merge: it needs a pivot; it can have it */
+        uint64_t pause_usec;
+        sd_event_source *timer; /* until the next look at the merge */
         DlVirtCall *call;
 } DlImageWork;
 

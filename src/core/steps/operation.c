@@ -20,21 +20,53 @@ static int on_lingered(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
+/* The next one has it. */
+static void give_up_vm(DlOperation *op)
+{
+        DlVm *vm = op->vm;
+        bool had_it = g_queue_peek_head(&vm->queue) == op;
+
+        g_queue_remove(&vm->queue, op);
+        DlOperation *next = g_queue_peek_head(&vm->queue);
+        if (had_it && next)
+                (void)sd_event_source_set_enabled(next->kick, SD_EVENT_ONESHOT);
+}
+
 static void leave_vm(DlOperation *op)
 {
         DlVm *vm = op->vm;
 
         if (!vm)
                 return;
+        if (op->aside)
+                vm->n_aside--;
+        else
+                give_up_vm(op);
         op->vm = NULL;
-        bool had_it = g_queue_peek_head(&vm->queue) == op;
-        g_queue_remove(&vm->queue, op);
-
-        DlOperation *next = g_queue_peek_head(&vm->queue);
-        if (had_it && next)
-                (void)sd_event_source_set_enabled(next->kick, SD_EVENT_ONESHOT);
-        else if (!next && !vm->object.published)
+        if (!dl_vm_is_wanted(vm) && !vm->object.published)
                 dl_vm_free(vm);
+}
+
+void dl_step_let_others(DlOperation *op)
+{
+        if (op->vm && !op->aside) {
+                op->aside = true;
+                op->vm->n_aside++;
+                give_up_vm(op);
+        }
+        dl_op_next(op);
+}
+
+/* Comes here again when it is its turn. */
+void dl_step_take_vm(DlOperation *op)
+{
+        if (op->vm && op->aside) {
+                op->aside = false;
+                op->vm->n_aside--;
+                g_queue_push_tail(&op->vm->queue, op);
+        }
+        if (!op->vm || g_queue_peek_head(&op->vm->queue) == op)
+                dl_op_next(op);
 }
 
 static void set_state(DlJob *job, DlJobState state)
@@ -113,8 +145,10 @@ static void enter_phase(DlOperation *op, const DlStep *step)
                 op->job.phase = phase;
                 dl_object_changed(&op->job.object, "Phase");
         }
-        if ((op->undoing || (step->firm && !op->job.dry_run)) && op->job.cancelable) {
-                op->job.cancelable = false;
+        bool firm = op->undoing || (step->firm && !op->job.dry_run);
+        bool cancelable = !firm && (op->job.cancelable || step->open);
+        if (op->job.cancelable != cancelable) {
+                op->job.cancelable = cancelable;
                 dl_object_changed(&op->job.object, "Cancelable");
         }
 }
@@ -147,6 +181,13 @@ static void pass_kill_point(DlOperation *op, const char *when, const char *when_
                       op->undoing ? when_undoing : when);
 }
 
+static void fail_late(DlOperation *op)
+{
+        op->late = false;
+        dl_op_failf(op, DL_ERROR_TIMED_OUT, "The operation did not end in time, while it was %s",
+                    op->job.phase[0] ? op->job.phase : "waiting for another one");
+}
+
 /* A step may end within its call: then this loop goes on, rather than recursing. */
 static void drive(DlOperation *op)
 {
@@ -163,6 +204,10 @@ static void drive(DlOperation *op)
                         return;
                 }
                 enter_phase(op, step);
+                if (op->late && op->job.cancelable) {
+                        fail_late(op);
+                        continue;
+                }
                 pass_kill_point(op, "before", "undo-before");
                 way_of(op, step)(op);
                 if (!op->advance)
@@ -227,23 +272,22 @@ void dl_op_wait(DlOperation *op, void *what, void (*stop)(void *what))
 
 /* ---- from outside -------------------------------------------------------------------------- */
 
-static void interrupt(DlOperation *op, GError *error)
+static void stop(DlOperation *op)
 {
         if (op->stop_waiting)
                 op->stop_waiting(op->waiting);
         (void)sd_event_source_set_enabled(op->kick, SD_EVENT_OFF);
-        dl_op_fail(op, error);
 }
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
         DlOperation *op = userdata;
 
-        if (op->undoing || !op->job.cancelable)
+        op->late = !op->undoing && !op->job.cancelable;
+        if (op->undoing || op->late)
                 return 0;
-        interrupt(op, g_error_new(DL_ERROR, DL_ERROR_TIMED_OUT,
-                                  "The operation did not end in time, while it was %s",
-                                  op->job.phase[0] ? op->job.phase : "waiting for another one"));
+        stop(op);
+        fail_late(op);
         return 0;
 }
 
@@ -256,8 +300,8 @@ bool dl_job_cancel(DlJob *job, GError **error)
                             "The job is past the point where it can be cancelled");
                 return false;
         }
-        interrupt((DlOperation *)job,
-                  g_error_new(DL_ERROR, DL_ERROR_CANCELLED, "The job was cancelled"));
+        stop((DlOperation *)job);
+        dl_op_failf((DlOperation *)job, DL_ERROR_CANCELLED, "The job was cancelled");
         return true;
 }
 

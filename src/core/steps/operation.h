@@ -31,6 +31,7 @@ typedef struct DlStep {
         DlStepFunc dry;  /* in a dry run, in place of run. Ends as run does. */
         bool firm;       /* from here on it cannot be cancelled, and only the step's own
                           * deadlines count */
+        bool open;       /* but this one can be cancelled, though it comes after a firm one */
 } DlStep;
 
 struct DlOperation {
@@ -48,6 +49,8 @@ struct DlOperation {
         DlJobDone done;
         void *userdata;
         bool undoing, driving, advance;
+        bool aside; /* it lets others have its VM */
+        bool late;  /* the deadline passed in a step that cannot be cancelled */
         GError *failure;
         const char *undone; /* the phase that was last said to be rolled back */
         void *waiting;      /* for what dl_op_wait() said */
@@ -75,6 +78,11 @@ void dl_op_on_vm(DlOperation *op, DlVm *vm);
 
 /* Step: looks at its VM, so that what follows is decided on the truth. VmNotFound. */
 void dl_step_look(DlOperation *op);
+
+/* Step, for what takes long: others may have the VM meanwhile. Taken back by dl_step_take_vm. */
+void dl_step_let_others(DlOperation *op);
+/* Step: has the VM alone again, after who has asked for it meanwhile. */
+void dl_step_take_vm(DlOperation *op);
 
 /* An object that clients see in the job. */
 void dl_op_concerns(DlOperation *op, DlKind kind, const char *id);

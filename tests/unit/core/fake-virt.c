@@ -48,6 +48,7 @@ struct DlVirtCall {
         DlVirtDone done;
         DlVirtGotDomain got;
         DlVirtListed listed;
+        DlVirtGotBlockJob got_block_job;
         void *userdata;
 };
 
@@ -57,6 +58,8 @@ static GHashTable *plans;   /* what → Plan */
 static GPtrArray *calls;    /* in flight */
 static GPtrArray *carried_out;
 static GHashTable *images; /* files that there are */
+static DlVirtBlockJob block_job;
+static char *committing; /* the file that is */
 static unsigned n_looks;
 static FakeGuest guest;
 static bool late_call;
@@ -335,6 +338,8 @@ void fake_virt_forget(void)
         g_clear_pointer(&calls, g_ptr_array_unref);
         g_clear_pointer(&carried_out, g_ptr_array_unref);
         g_clear_pointer(&images, g_hash_table_unref);
+        g_clear_pointer(&committing, g_free);
+        block_job = (DlVirtBlockJob){};
         n_looks = 0;
         guest = FAKE_GUEST_RELEASES;
         late_call = false;
@@ -443,6 +448,27 @@ static void snapshot(Domain *domain, const char *alias, const char *file)
         seen_free(seen);
 }
 
+static void start_commit(const char *file)
+{
+        g_free(committing);
+        committing = g_strdup(file);
+        block_job = (DlVirtBlockJob){.running = true, .ready = true, .done = 1, .total = 1};
+}
+
+static void pivot(Domain *domain, const char *alias)
+{
+        DlVirtDomain *seen = look_at(domain);
+        g_autoptr(GPtrArray) files = images_of(seen->live_xml, alias);
+
+        g_assert_true(block_job.ready);
+        g_assert_cmpstr(files->pdata[0], ==, committing);
+        g_ptr_array_remove_index(files, 0);
+        g_ptr_array_add(files, NULL);
+        set_images(domain, LIVE, alias, (const char *const *)files->pdata);
+        block_job = (DlVirtBlockJob){};
+        seen_free(seen);
+}
+
 GHashTable *fake_images(void)
 {
         if (!images)
@@ -475,6 +501,12 @@ static void carry_out(const DlVirtCall *call, Domain *domain)
                 snapshot(domain, call->text, call->images[0]);
         else if (strcmp(call->what, "set images") == 0)
                 set_images(domain, CONFIG, call->text, (const char *const *)call->images);
+        else if (strcmp(call->what, "commit") == 0)
+                start_commit(call->images[0]);
+        else if (strcmp(call->what, "end block job") == 0)
+                block_job = (DlVirtBlockJob){};
+        else if (strcmp(call->what, "pivot") == 0)
+                pivot(domain, call->text);
         else if (strcmp(call->what, "create image") == 0)
                 g_hash_table_add(fake_images(), g_strdup(call->text));
         else if (strcmp(call->what, "delete image") == 0)
@@ -563,6 +595,8 @@ static int on_answer(sd_event_source *source, void *userdata)
                 answer_look(&copy, domain, error);
         else if (copy.listed)
                 answer_list(&copy, error);
+        else if (copy.got_block_job)
+                copy.got_block_job(error ? NULL : &block_job, error, copy.userdata);
         else
                 copy.done(error, copy.userdata);
         tell_answer(uuid);
@@ -793,4 +827,27 @@ DlVirtCall *dl_virt_end_block_job(DlVirt *v, const char *uuid, const char *alias
                                   DlVirtDone done, void *userdata)
 {
         return change_new(pivot ? "pivot" : "end block job", uuid, alias, done, userdata);
+}
+
+DlVirtCall *dl_virt_check_room(DlVirt *v, const char *file, DlVirtDone done, void *userdata)
+{
+        return change_new("check room", NULL, file, done, userdata);
+}
+
+DlVirtCall *dl_virt_commit_image(DlVirt *v, const char *uuid, const char *alias, const char *file,
+                                 uint64_t bytes_per_sec, DlVirtDone done, void *userdata)
+{
+        DlVirtCall *call = change_new("commit", uuid, alias, done, userdata);
+
+        call->images = g_strdupv((char *[]){(char *)file, NULL});
+        return call;
+}
+
+DlVirtCall *dl_virt_get_block_job(DlVirt *v, const char *uuid, const char *alias,
+                                  DlVirtGotBlockJob done, void *userdata)
+{
+        DlVirtCall *call = call_new("block job", uuid, alias, userdata);
+
+        call->got_block_job = done;
+        return call;
 }
