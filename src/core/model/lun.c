@@ -373,7 +373,8 @@ static bool take_over(DlLun *lun, const DlIscsiLun *from)
         SET_NUMBER(lun, logical_block_size, from->logical_block_size, "LogicalBlockSize");
         SET_NUMBER(lun, physical_block_size, from->physical_block_size, "PhysicalBlockSize");
         SET_NUMBER(lun, discard_max_bytes, from->discard_max_bytes, "DiscardMaxBytes");
-        SET_NUMBER(lun, write_protected, from->write_protected, NULL);
+        if (from->told_protection)
+                SET_NUMBER(lun, write_protected, from->write_protected, NULL);
         return changed;
 }
 

@@ -82,7 +82,7 @@ static GError *judge(DlProof *proof, const DlLun *lun, const DlPath *path)
         return NULL;
 }
 
-static void ask(DlProof *proof, bool all);
+static void ask(DlProof *proof, int stage);
 
 static void on_asked(const GError *error, void *userdata)
 {
@@ -92,8 +92,13 @@ static void on_asked(const GError *error, void *userdata)
         g_autoptr(GError) own = NULL;
 
         proof->connect = NULL;
-        if (!error && !path && !proof->all_luns_asked) {
-                ask(proof, true);
+        if (!error && !path && proof->stage == DL_PROOF_KNOWN) {
+                ask(proof, DL_PROOF_ALL);
+                return;
+        }
+        if (!error && path && proof->stage == DL_PROOF_ALL) {
+                proof->lun = path->lun;
+                ask(proof, DL_PROOF_FOUND);
                 return;
         }
         if (!error)
@@ -101,9 +106,11 @@ static void on_asked(const GError *error, void *userdata)
         proof->done(error ? error : own, proof->userdata);
 }
 
-static void ask(DlProof *proof, bool all)
+static void ask(DlProof *proof, int stage)
 {
-        proof->all_luns_asked = all;
+        bool all = stage == DL_PROOF_ALL;
+
+        proof->stage = stage;
         proof->since_usec = dl_now();
         proof->connect = dl_connect_start(proof->target, all ? NULL : &proof->lun, all ? 0 : 1,
                                           on_asked, proof);
@@ -150,7 +157,7 @@ DlProof *dl_proof_start(DlCore *core, const char *guid, const char *iqn, uint64_
         choose_target(proof, iqn);
         if (proof->target) {
                 dl_target_acquire(proof->target);
-                ask(proof, false);
+                ask(proof, DL_PROOF_KNOWN);
                 return proof;
         }
         proof->error = g_error_new(

@@ -4,7 +4,8 @@
 /*
  * The proof that comes before a LUN is given to a VM: its GUID is read on every portal of a target
  * that is known to have it. A number that shows something else now makes us look at all numbers
- * once: a LUN may move, its GUID does not.
+ * once: a LUN may move, its GUID does not. What is used is the number that was looked at last, for
+ * itself: only there it is asked whether it is ready and write-protected.
  *
  * The target is kept as long as the proof is: free it when the VM has the disk, or never will.
  * Loop thread only.
@@ -23,7 +24,12 @@ typedef struct DlProof {
         /* private */
         DlCore *core;
         char *guid;
-        bool readonly, all_luns_asked;
+        bool readonly;
+        enum {
+                DL_PROOF_KNOWN, /* the number that it had is looked at */
+                DL_PROOF_ALL,   /* it is not there: all numbers */
+                DL_PROOF_FOUND, /* the number that it has now */
+        } stage;
         uint64_t since_usec; /* what was seen before proves nothing */
         struct DlConnect *connect;
         sd_event_source *refusal; /* tells an error that was known at once */

@@ -166,6 +166,7 @@ static void add_lun(GArray *luns, uint64_t number, const FakeLun *from)
                                         (unsigned)number);
         else {
                 lun.ready = true;
+                lun.told_protection = true;
                 lun.write_protected = from->write_protected;
                 lun.fingerprint = g_strdup(from->fingerprint);
                 lun.capacity = from->capacity ? from->capacity : 1024 * 1024 * 1024;
@@ -202,6 +203,10 @@ static GArray *inspect(const Portal *portal, const GArray *wanted)
 
                 if (i == 0 || number != g_array_index(wanted, uint64_t, i - 1))
                         add_lun(luns, number, find_lun(portal, number));
+        }
+        for (guint i = 0; !wanted && i < luns->len; i++) { /* as of many at once */
+                g_array_index(luns, DlIscsiLun, i).told_protection = false;
+                g_array_index(luns, DlIscsiLun, i).write_protected = false;
         }
         return luns;
 }

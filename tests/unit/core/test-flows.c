@@ -387,6 +387,16 @@ static void test_write_protected(CoreFixture *f, gconstpointer data)
         g_assert_nonnull(strstr(fake_domain_disk(VM_A, DL_VIRT_CONFIG, alias), "readonly"));
 }
 
+/* All numbers are looked at to find it, and that is not all that is asked of what is used. */
+static void test_moved_and_write_protected(CoreFixture *f, gconstpointer data)
+{
+        static const FakeLun moved[] = {{.number = 9, .guid = GUID, .write_protected = true}};
+
+        fake_portal_shows("p1", moved, 1);
+        attach(f, VM_A, DL_ERROR_INVALID_ARGS);
+        g_assert_cmpuint(fake_virt_log()->len, ==, 0);
+}
+
 /* A portal that was good and is silent now proves nothing. */
 static void test_silent_portal_is_no_proof(CoreFixture *f, gconstpointer data)
 {
@@ -769,6 +779,7 @@ int main(int argc, char *argv[])
         TEST("lun-moved", test_lun_moved);
         TEST("number-reused", test_number_reused);
         TEST("write-protected", test_write_protected);
+        TEST("moved-and-write-protected", test_moved_and_write_protected);
         TEST("silent-portal-is-no-proof", test_silent_portal_is_no_proof);
         TEST("unplug-and-plug", test_unplug_and_plug);
         TEST("guest-refuses", test_guest_refuses);

@@ -64,7 +64,7 @@ static void test_discover_odd(void)
 
 static void test_inspect(void)
 {
-        static const uint64_t wanted[] = {300, 7, 1, 7};
+        static const uint64_t wanted[] = {300, 7, 1, 3, 7};
         World world;
         Outcome o[2] = {0};
         const DlIscsiLun *lun;
@@ -92,16 +92,18 @@ static void test_inspect(void)
         g_assert_cmpstr(lun->serial, ==, "SN-1");
         g_assert_cmpuint(lun->capacity, ==, 4 << 20);
         g_assert_cmpuint(lun->logical_block_size, ==, 512);
-        g_assert_false(lun->write_protected);
+        g_assert_false(lun->told_protection);
         lun = lun_of(&o[0], 2);
         g_assert_cmpuint(lun->capacity, ==, 8 << 20);
         g_assert_cmpuint(lun->logical_block_size, ==, 4096);
         g_assert_cmpuint(lun->physical_block_size, >=, 4096);
-        g_assert_true(lun_of(&o[0], 3)->write_protected);
         g_assert_cmpstr(lun_of(&o[0], 300)->guid, ==, "36001405000000010000000000000012c");
 
         assert_good(&o[1]);
-        g_assert_cmpuint(o[1].n_luns, ==, 3);
+        g_assert_cmpuint(o[1].n_luns, ==, 4);
+        g_assert_true(lun_of(&o[1], 1)->told_protection && lun_of(&o[1], 1)->ready);
+        g_assert_false(lun_of(&o[1], 1)->write_protected);
+        g_assert_true(lun_of(&o[1], 3)->write_protected);
         g_assert_error(lun_of(&o[1], 7)->error, DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE);
         g_assert_cmpstr(lun_of(&o[1], 1)->guid, ==, lun_of(&o[0], 1)->guid);
         g_assert_cmpstr(lun_of(&o[1], 1)->fingerprint, ==, lun_of(&o[0], 1)->fingerprint);
