@@ -49,7 +49,7 @@ struct DlCore {
         unsigned n_writes;             /* to the store, in flight or to come */
         GHashTable *lun_rows;          /* to be written: key → value, NULL: to be deleted */
         unsigned n_lun_batches;        /* of them, in flight */
-        sd_event_source *write_luns;   /* when what runs now has ended */
+        sd_event_source *write_luns;   /* a moment after the first of them */
         bool vms_known;                /* libvirt was listed: who has attachments is known */
         GQueue attach_guards;          /* DlAttachGuard, in the order in which they came */
         sd_event_source *housekeeping; /* holds that expire, checks of connections */

@@ -67,7 +67,8 @@ static void write_row(DlCore *core, const char *kind, const char *key, const cha
 
 /* Each transaction waits for the disk: ten thousand LUNs that are found at once must not be as many
  * transactions, which all others would have to wait for. */
-#define OPS_MAX 128 /* in one of the store's */
+#define OPS_MAX        128 /* in one of the store's */
+#define LUN_DELAY_USEC (50 * 1000)
 
 typedef struct Batch {
         DlCore *core;
@@ -155,8 +156,8 @@ void dl_persist_flush_luns(DlCore *core)
         }
 }
 
-/* What comes while the disk is busy with the last ones is written together after them. */
-static int on_write_luns(sd_event_source *source, void *userdata)
+/* It is a cache: what comes while many LUNs are being looked at is written together, after them. */
+static int on_write_luns(sd_event_source *source, uint64_t usec, void *userdata)
 {
         DlCore *core = userdata;
 
@@ -169,13 +170,16 @@ static void write_lun(DlLun *lun, const char *value)
 {
         DlCore *core = lun->object.core;
         char *key = dl_persist_lun_key(lun->object.id);
+        bool first = g_hash_table_size(core->lun_rows) == 0;
 
         if (!g_hash_table_contains(core->lun_rows, key))
                 core->n_writes++;
         g_hash_table_replace(core->lun_rows, key, g_strdup(value));
-        if (core->write_luns)
-                (void)sd_event_source_set_enabled(core->write_luns, SD_EVENT_ONESHOT);
-        else if (sd_event_add_defer(core->event, &core->write_luns, on_write_luns, core) < 0)
+        if (!first)
+                return; /* the timer runs, or what is in flight comes back to them */
+        core->write_luns = sd_event_source_disable_unref(core->write_luns);
+        if (sd_event_add_time_relative(core->event, &core->write_luns, CLOCK_MONOTONIC,
+                                       LUN_DELAY_USEC, 0, on_write_luns, core) < 0)
                 dl_persist_flush_luns(core);
 }
 
