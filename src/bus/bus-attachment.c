@@ -88,6 +88,11 @@ DL_BUS_GETTER(get_plugged, DlAttachment, attachment, reply)
         return sd_bus_message_append(reply, "b", attachment->plugged);
 }
 
+DL_BUS_GETTER(get_left_out, DlAttachment, attachment, reply)
+{
+        return sd_bus_message_append(reply, "b", attachment->left_out);
+}
+
 DL_BUS_GETTER(get_iface, DlAttachment, attachment, reply)
 {
         return dl_bus_append_text(reply, attachment->meta->iface);
@@ -181,6 +186,7 @@ const sd_bus_vtable dl_bus_attachment_vtable[] = {
         DL_BUS_CONST("Vm", "o", get_vm),
         DL_BUS_CONST("Guid", "s", get_guid),
         DL_BUS_CHANGES("Plugged", "b", get_plugged),
+        DL_BUS_CHANGES("LeftOut", "b", get_left_out),
         DL_BUS_CHANGES("Iface", "s", get_iface),
         DL_BUS_CHANGES("Device", "s", get_device),
         DL_BUS_CHANGES("Index", "i", get_index),

@@ -143,6 +143,10 @@ DlJob *dl_flow_attach_disk(DlVm *vm, const DlRequest *request, const DlDeviceSpe
 DlJob *dl_flow_plug(DlAttachment *attachment, const DlRequest *request, GError **error);
 DlJob *dl_flow_unplug(DlAttachment *attachment, const DlRequest *request, GError **error);
 
+/* For the service itself: brings the disk that the VM was started without. Nothing happens if it is
+ * not missed (any more). */
+DlJob *dl_flow_plug_missing(DlAttachment *attachment, const DlRequest *request, GError **error);
+
 /* Action: attach. */
 DlJob *dl_flow_detach(DlAttachment *attachment, const DlRequest *request, GError **error);
 

@@ -180,7 +180,10 @@ static void add_attachment(CtlTable *table, const CtlObjects *objects, JsonObjec
         ctl_table_add(table, related(objects, attachment, "Vm", "Name"));
         ctl_table_add(table, ctl_json_string(attachment, "TargetDev"));
         ctl_table_add(table, ctl_json_string(attachment, "Iface"));
-        add_bool(table, ctl_json_bool(attachment, "Plugged"));
+        if (ctl_json_bool(attachment, "LeftOut"))
+                ctl_table_add(table, "left out");
+        else
+                add_bool(table, ctl_json_bool(attachment, "Plugged"));
         ctl_table_add(table, guid);
         ctl_table_add(table, strcmp(alias, guid) == 0 ? "" : alias);
         ctl_table_take(table, error_text(attachment, "LastError"));

@@ -253,6 +253,49 @@ DlVirtCall *dl_virt_start(DlVirt *virt, const char *uuid, uint64_t timeout_usec,
                               userdata);
 }
 
+/* NULL: the job has an error. */
+static char *definition_without(DlVirtJob *job, virDomainPtr domain)
+{
+        g_auto(GStrv) aliases = g_strsplit(job->text, "\n", 0);
+        g_autofree char *xml = NULL;
+
+        if (virDomainHasManagedSaveImage(domain, 0) == 1) {
+                g_set_error(&job->error, DL_ERROR, DL_ERROR_LIBVIRT_ERROR,
+                            "VM %s has a saved state, which can only go on with all of its disks; "
+                            "make them reachable, or remove the saved state",
+                            virDomainGetName(domain));
+                return NULL;
+        }
+        xml = dl_virt_read_xml(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+        if (!xml) {
+                dl_virt_set_domain_error(job, domain, DL_VIRT_NEEDS_NOTHING);
+                return NULL;
+        }
+        return dl_domain_leave_out(xml, (const char *const *)aliases, &job->error);
+}
+
+/* libvirt keeps what was defined, and goes back to it when the domain that was created is off. */
+static void run_start_without(DlVirtJob *job)
+{
+        g_autoptr(virDomain) domain = dl_virt_look_up(job), created = NULL;
+        g_autofree char *xml = domain ? definition_without(job, domain) : NULL;
+
+        if (!xml)
+                return;
+        created = virDomainCreateXML(job->conn->ptr, xml, 0);
+        if (!created)
+                dl_virt_set_domain_error(job, domain, DL_VIRT_NEEDS_INACTIVE);
+}
+
+DlVirtCall *dl_virt_start_without(DlVirt *virt, const char *uuid, const char *const *aliases,
+                                  uint64_t timeout_usec, DlVirtDone done, void *userdata)
+{
+        g_autofree char *joined = g_strjoinv("\n", (char **)aliases);
+
+        return dl_virt_change(virt, dl_virt_job_new(run_start_without, uuid, joined), timeout_usec,
+                              done, userdata);
+}
+
 static void run_shutdown(DlVirtJob *job)
 {
         g_autoptr(virDomain) domain = dl_virt_look_up(job);

@@ -138,6 +138,8 @@ static void append_attachment(GString *out, const DlDomainAttachment *attachment
         append_bool(out, "readonly", attachment->readonly);
         append_bool(out, "discard", attachment->discard);
         append_bool(out, "reservations", attachment->reservations);
+        if (attachment->left_out)
+                append_bool(out, "left-out", true);
         dl_xml_append_attribute(out, "data-path", attachment->data_path);
         dl_xml_append_attribute(out, "serial", attachment->serial);
         g_string_append_c(out, '>');

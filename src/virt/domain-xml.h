@@ -91,6 +91,8 @@ typedef struct DlDomainAttachment {
         int index; /* among the disks of its iface */
         unsigned boot_order;
         bool propagate_errors, shared, optional, readonly, discard, reservations;
+        bool left_out;      /* of a running domain: it was started without the disk, which was not
+                             * reachable, and is to have it as soon as it is */
         char *data_path;    /* "qemu", "block", "auto": as asked for */
         char *serial;       /* what the guest sees */
         DlAddress *address; /* as asked for, or as first given: it comes back to it */
@@ -152,6 +154,13 @@ char *dl_domain_with_boot_disk(const char *domain_xml, const char *disk_xml, GEr
 /* Our element for virDomainSetMetadata with DL_METADATA_KEY and DL_METADATA_URI (it is
  * <directlun:attachments> then); NULL for an empty list. */
 char *dl_metadata_to_xml(DlDomainAttachment *const *attachments, size_t n_attachments);
+
+/*
+ * The domain without the disks of these aliases (NULL-terminated), in whose attachments our element
+ * says that they are left out, and of no other. Newly allocated; NULL with LibvirtError if the XML
+ * cannot be read.
+ */
+char *dl_domain_leave_out(const char *xml, const char *const *aliases, GError **error);
 
 /* "vda", "vdz", "vdaa", "sdb", "hda" … for the n-th (from 0) disk of a bus. */
 char *dl_target_dev(const char *bus, unsigned n);

@@ -111,6 +111,7 @@ static DlDomainAttachment *read_attachment(const xmlNode *node)
             !read_bool(node, "readonly", &a->readonly) ||
             !read_bool(node, "discard", &a->discard) ||
             !read_bool(node, "reservations", &a->reservations) ||
+            !read_bool(node, "left-out", &a->left_out) ||
             !read_one_of(node, "data-path", data_paths, &a->data_path) ||
             !read_string(node, "serial", false, &a->serial) || !read_address(node, &a->address))
                 return NULL;

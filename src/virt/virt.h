@@ -107,6 +107,14 @@ DlVirtCall *dl_virt_get_domain(DlVirt *virt, const char *uuid, DlVirtGotDomain d
 
 DlVirtCall *dl_virt_start(DlVirt *virt, const char *uuid, uint64_t timeout_usec, DlVirtDone done,
                           void *userdata);
+/*
+ * Starts it without the disks of these aliases (NULL-terminated): they stay in the persistent
+ * domain, which comes back when it is off. The running one says of them that they are left out. In
+ * one step: there is nothing to take back. A VM whose memory was saved has to be started with all
+ * the disks that it had: LibvirtError.
+ */
+DlVirtCall *dl_virt_start_without(DlVirt *virt, const char *uuid, const char *const *aliases,
+                                  uint64_t timeout_usec, DlVirtDone done, void *userdata);
 /* Asks the guest to shut down (ACPI); success is a request only. */
 DlVirtCall *dl_virt_shutdown(DlVirt *virt, const char *uuid, DlVirtDone done, void *userdata);
 /* Powers off: SIGTERM first, so that QEMU can flush, then SIGKILL (VIR_DOMAIN_DESTROY_GRACEFUL,

@@ -125,6 +125,18 @@ class Target:
         return self.luns[number]
 
 
+    def come_back(self):
+        """After its tgtd was stopped: starts that if need be, and is there again with its LUNs, open
+        to everybody."""
+        if self.tgtd.process is None:
+            self.tgtd.start()
+        self.tid = self.tgtd.add_target(self.iqn)
+        for lun in self.luns.values():
+            self.tgtd.add_lun(self.tid, lun.number, lun.path, lun.size, scsi_id='naa.' + lun.guid[1:],
+                              serial=lun.serial, vendor='LAB', product='DISK')
+        self.tgtd.bind(self.tid)
+
+
 class Lun:
     """A LUN of a Target: .number, .guid, .size, .serial, and the file behind it."""
 

@@ -30,7 +30,9 @@ static void check_plug(DlOperation *op)
         DlDiskWork *work = dl_disk_work(op);
         g_autoptr(GError) error = NULL;
 
-        if (!dl_vm_is_active(op->vm))
+        if (work->if_missed && !dl_disk_work_attachment(op)->left_out)
+                dl_op_finish(op);
+        else if (!dl_vm_is_active(op->vm))
                 dl_op_failf(op, DL_ERROR_VM_NOT_RUNNING, "VM %s does not run", op->vm->name);
         else if (dl_vm_find_disk(op->vm->live, work->disk_alias))
                 dl_op_finish(op);
@@ -38,6 +40,18 @@ static void check_plug(DlOperation *op)
                 dl_op_next(op);
         else
                 dl_op_fail(op, g_steal_pointer(&error));
+}
+
+/* Now it is not left out any more. Not before: a plug that fails must not be the last one. */
+static void forget_left_out(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (work->meta->left_out) {
+                work->meta->left_out = false;
+                dl_step_write_metadata(op);
+        } else
+                dl_op_next(op);
 }
 
 static const DlStep plug_steps[] = {
@@ -53,6 +67,7 @@ static const DlStep plug_steps[] = {
         {"plugging", dl_step_attach_config, dl_undo_attach_config, .dry = dl_dry_attach_config},
         {"plugging", dl_step_plug_controller, .dry = dl_op_next},
         {"plugging", dl_step_attach_live, .dry = dl_dry_attach_live},
+        {"plugging", forget_left_out, .dry = dl_op_next},
         {"looking at the VM", dl_step_look, .dry = dl_op_next},
         {"finishing", dl_step_settle, .dry = dl_op_next},
 };
@@ -78,6 +93,16 @@ DlJob *dl_flow_plug(DlAttachment *attachment, const DlRequest *request, GError *
 {
         return (DlJob *)start(attachment, "hot-plug", DL_INTENT_PLUG, request, plug_steps,
                               G_N_ELEMENTS(plug_steps), error);
+}
+
+DlJob *dl_flow_plug_missing(DlAttachment *attachment, const DlRequest *request, GError **error)
+{
+        DlOperation *op = start(attachment, "hot-plug", DL_INTENT_PLUG, request, plug_steps,
+                                G_N_ELEMENTS(plug_steps), error);
+
+        if (op)
+                dl_disk_work(op)->if_missed = true;
+        return (DlJob *)op;
 }
 
 /* ---- unplug -------------------------------------------------------------------------------- */

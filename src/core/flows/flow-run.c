@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Running a VM where its LUNs are reachable, and stopping it. A VM starts only when every disk that
- * is not optional was proven; all targets are asked side by side. Loop thread only.
+ * is not optional was proven; all targets are asked side by side. Optional ones that are not proven
+ * are left out: missing.c brings them when they are there. Loop thread only.
  */
 
 #include "core/steps/connect.h"
@@ -87,10 +88,45 @@ static void prove(DlOperation *op)
         dl_op_wait(op, op, stop_proof);
 }
 
+/* An earlier start without it, told by another change of the metadata to the persistent domain. */
+static bool says_left_out(const DlDomain *domain)
+{
+        for (unsigned i = 0; domain && i < domain->attachments->len; i++)
+                if (((DlDomainAttachment *)domain->attachments->pdata[i])->left_out)
+                        return true;
+        return false;
+}
+
 static void start_vm(DlOperation *op)
 {
-        wait_for_call(op, dl_virt_start(core_of(op)->virt, op->vm->object.id, START_TIMEOUT_USEC,
-                                        on_done, op));
+        RunWork *work = op->data;
+        DlVirt *virt = core_of(op)->virt;
+        const char *vm = op->vm->object.id;
+        g_auto(GStrv) left_out = dl_run_proof_left_out(work->proof);
+
+        if (left_out[0] || says_left_out(op->vm->inactive))
+                wait_for_call(op, dl_virt_start_without(virt, vm, (const char *const *)left_out,
+                                                        START_TIMEOUT_USEC, on_done, op));
+        else
+                wait_for_call(op, dl_virt_start(virt, vm, START_TIMEOUT_USEC, on_done, op));
+}
+
+static void say_what_is_left_out(DlOperation *op)
+{
+        RunWork *work = op->data;
+        g_autoptr(GPtrArray) attachments = dl_vm_attachments(op->vm);
+
+        for (unsigned i = 0; i < attachments->len; i++) {
+                DlAttachment *a = attachments->pdata[i];
+                const GError *why = dl_run_proof_why_left_out(work->proof, a->object.id);
+
+                if (!why || !a->left_out)
+                        continue;
+                dl_op_report(op, "Left out %s: %s", a->meta->guid, why->message);
+                if (dl_last_error_set(&a->last_error, why))
+                        dl_object_changed(&a->object, "LastError");
+        }
+        dl_op_next(op);
 }
 
 static void give_host(DlOperation *op)
@@ -129,6 +165,7 @@ static const DlStep run_steps[] = {
         {"starting", update_config, .firm = true, .dry = tell_config},
         {"starting", start_vm, .dry = tell_start},
         {"looking at the VM", dl_step_look, .dry = dl_op_next},
+        {"finishing", say_what_is_left_out, .dry = dl_op_next},
         {"finishing", give_host, .dry = give_host},
 };
 

@@ -75,6 +75,17 @@ static void take_meta(DlAttachment *a, const DlDomainAttachment *meta)
 #undef CHANGED_IF
 }
 
+static void take_left_out(DlAttachment *a, bool left_out)
+{
+        if (a->left_out == left_out)
+                return;
+        a->left_out = left_out;
+        a->retry_usec = 0;
+        dl_object_changed(&a->object, "LeftOut");
+        if (!left_out && dl_last_error_set(&a->last_error, NULL)) /* it told why */
+                dl_object_changed(&a->object, "LastError");
+}
+
 /* The disk elements of both domains. */
 static void look_at_disks(DlAttachment *a)
 {
@@ -88,6 +99,7 @@ static void look_at_disks(DlAttachment *a)
                 dl_object_changed(&a->object, "Plugged");
         }
         a->in_config = inactive != NULL;
+        take_left_out(a, a->meta->left_out && a->vm->live && !live && inactive);
         if (dl_set_string(&a->target_dev, disk && disk->target_dev ? disk->target_dev : ""))
                 dl_object_changed(&a->object, "TargetDev");
         set_address(a, disk && disk->address ? disk->address : a->meta->address);

@@ -4,8 +4,9 @@
  * needed while a job uses it, and managed while a client or a running VM does. Loop thread only.
  */
 
-#include "core/steps/connect.h"
 #include "core/core-private.h"
+#include "core/flows/missing.h"
+#include "core/steps/connect.h"
 #include "core/steps/disk-xml.h"
 
 #include <string.h>
@@ -308,6 +309,25 @@ static void forget_unused_secret(DlTarget *target)
                 dl_disk_forget_secret(target, on_secret_forgotten, NULL);
 }
 
+#define RETRY_MIN_USEC (G_USEC_PER_SEC / 2)
+
+/* When to look at it (again). A disk that a VM misses is waited for: soon at first, then less and
+ * less often. */
+static uint64_t next_check(DlTarget *target, bool missed)
+{
+        uint64_t interval = target->object.core->settings->check_interval_usec;
+        DlTargetState state = state_of_portals(target);
+
+        if (state == DL_TARGET_DISCONNECTED)
+                return dl_now();
+        if (!missed || state == DL_TARGET_CONNECTED) {
+                target->retry_usec = 0;
+                return dl_now() + interval;
+        }
+        target->retry_usec = MIN(MAX(target->retry_usec * 2, RETRY_MIN_USEC), interval);
+        return dl_now() + target->retry_usec;
+}
+
 static void schedule(DlCore *core);
 
 void dl_target_update(DlTarget *target)
@@ -315,17 +335,15 @@ void dl_target_update(DlTarget *target)
         DlCore *core = target->object.core;
         uint64_t users = users_mark(target);
         bool held = update_hold(target, users > 0);
-        bool managed = target->pinned || held || users > 0;
+        bool missed = dl_target_is_missed(target);
+        bool managed = target->pinned || held || users > 0 || missed;
         bool needed = managed || target->n_jobs > 0;
         DlTargetState state;
 
         if (!needed)
                 let_go(target);
         else if (managed && target->next_check_usec == 0)
-                target->next_check_usec = dl_now() +
-                                          (state_of_portals(target) == DL_TARGET_DISCONNECTED
-                                                   ? 0
-                                                   : core->settings->check_interval_usec);
+                target->next_check_usec = next_check(target, missed);
         state = needed ? state_of_portals(target) : DL_TARGET_DISCONNECTED;
 
         if (state != target->state) {
@@ -342,6 +360,8 @@ void dl_target_update(DlTarget *target)
                 dl_object_changed(&target->object, "Users");
         }
         forget_unused_secret(target);
+        if (missed)
+                dl_missing_look(target);
         schedule(core);
 }
 
@@ -364,7 +384,8 @@ static void on_checked(const GError *error, void *userdata)
         dl_target_release(target);
 }
 
-/* Asks only for what is in use: the check must be light. All, while nothing is in use yet. */
+/* Asks only for what is in use: the check must be light. All, while nothing is in use yet, or what
+ * a VM misses may be anywhere. */
 static void check(DlTarget *target)
 {
         g_autoptr(GPtrArray) users = dl_target_users(target);
@@ -374,7 +395,8 @@ static void check(DlTarget *target)
                 luns[i] = ((DlAttachment *)users->pdata[i])->meta->lun;
         target->checking = true;
         target->n_jobs++;
-        dl_connect_start(target, users->len > 0 ? luns : NULL, users->len, on_checked, target);
+        bool all = users->len == 0 || dl_target_is_missed(target);
+        dl_connect_start(target, all ? NULL : luns, all ? 0 : users->len, on_checked, target);
 }
 
 static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdata)

@@ -49,6 +49,7 @@ struct DlTarget {
         uint64_t users_mark;      /* a digest of the users that were announced last */
         bool checking;            /* the periodic check runs */
         uint64_t next_check_usec; /* monotonic; 0: none is due */
+        uint64_t retry_usec;      /* the last pause between looks for what a VM misses */
 };
 
 bool dl_target_is_managed(const DlTarget *target);

@@ -43,6 +43,9 @@ struct DlAttachment {
         DlDomainAttachment *meta; /* as in the domain's metadata */
         bool plugged;             /* the disk is in the running domain */
         bool in_config;           /* the disk is in the persistent domain: it starts with it */
+        bool left_out;            /* the VM was started without it, and is to have it as soon as it
+                                   * is reachable */
+        uint64_t retry_usec;      /* left out, and plugging it has failed: not before (monotonic) */
         char *target_dev;         /* "vda"; "" if in neither */
         DlAddress *address;       /* as the domain has it, else as asked for; may be NULL */
         DlLastError last_error;

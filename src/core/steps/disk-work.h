@@ -20,6 +20,7 @@ typedef struct DlDiskWork {
         DlIntentKind kind;
         DlIntent *intent;
         bool plug;              /* into the running domain */
+        bool if_missed;         /* only if it is left out; nobody asked for it otherwise */
         bool in_config;         /* the disk was in the persistent domain when the operation began */
         bool leave_to_recovery; /* what the domain says decides how a failure from here on ends */
 

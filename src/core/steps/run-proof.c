@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Proving all disks of a VM. Loop thread only. */
+/*
+ * Proving all disks of a VM. Nobody waits long for optional ones once the others are proven. Loop
+ * thread only.
+ */
 
 #include "core/steps/run-proof.h"
 #include "core/steps/disk-xml.h"
@@ -8,19 +11,24 @@
 
 #include <string.h>
 
+/* How long those that are proven wait for optional ones. */
+#define GRACE_USEC (5 * G_USEC_PER_SEC)
+
 typedef struct Disk {
         DlRunProof *run;
         DlDomainAttachment *meta;
         DlProof *proof;
         char *alias;
-        bool proven;
+        GError *error; /* optional, and not proven */
+        bool over;
 } Disk;
 
 struct DlRunProof {
         DlVm *vm;
-        GPtrArray *disks; /* Disk */
-        unsigned n_open;
-        sd_event_source *none; /* there is nothing to prove */
+        GPtrArray *disks;            /* Disk */
+        unsigned n_open, n_required; /* that are not over; of them, not optional */
+        sd_event_source *none;       /* there is nothing to prove */
+        sd_event_source *grace;
         DlVirtCall *call;
         unsigned writing; /* index of the disk being written */
         DlRunProven done;
@@ -33,6 +41,7 @@ static void disk_free(gpointer p)
 
         dl_proof_free(disk->proof);
         dl_domain_attachment_free(disk->meta);
+        g_clear_error(&disk->error);
         g_free(disk->alias);
         g_free(disk);
 }
@@ -43,6 +52,7 @@ void dl_run_proof_free(DlRunProof *run)
                 return;
         dl_virt_cancel(run->call);
         sd_event_source_disable_unref(run->none);
+        sd_event_source_disable_unref(run->grace);
         g_ptr_array_unref(run->disks);
         g_free(run);
 }
@@ -59,15 +69,49 @@ static void tell(DlRunProof *run, const GError *error)
                 done(error, run->userdata);
 }
 
+static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        DlRunProof *run = userdata;
+
+        for (unsigned i = 0; i < run->disks->len; i++) {
+                Disk *disk = run->disks->pdata[i];
+
+                if (disk->over)
+                        continue;
+                disk->over = true;
+                disk->error = g_error_new(DL_ERROR, DL_ERROR_TIMED_OUT,
+                                          "Its portals have not answered in time");
+                g_clear_pointer(&disk->proof, dl_proof_free);
+        }
+        run->n_open = 0;
+        tell(run, NULL);
+        return 0;
+}
+
+/* Nothing more of what has to be there is waited for. */
+static void start_grace(DlRunProof *run)
+{
+        if (!run->grace)
+                (void)sd_event_add_time_relative(run->vm->object.core->event, &run->grace,
+                                                 CLOCK_MONOTONIC, GRACE_USEC, 0, on_grace_over,
+                                                 run);
+}
+
 static void on_proven(const GError *error, void *userdata)
 {
         Disk *disk = userdata;
         DlRunProof *run = disk->run;
 
+        disk->over = true;
         run->n_open--;
-        disk->proven = !error;
-        if (error || run->n_open == 0)
-                tell(run, error);
+        if (!disk->meta->optional)
+                run->n_required--;
+        else if (error)
+                disk->error = g_error_copy(error);
+        if ((error && !disk->meta->optional) || run->n_open == 0)
+                tell(run, error && !disk->meta->optional ? error : NULL);
+        else if (run->n_required == 0)
+                start_grace(run);
 }
 
 static int on_none(sd_event_source *source, void *userdata)
@@ -87,6 +131,7 @@ static void start_disk(DlRunProof *run, const DlAttachment *a)
         };
         g_ptr_array_add(run->disks, disk);
         run->n_open++;
+        run->n_required += !disk->meta->optional;
         disk->proof = dl_proof_start(run->vm->object.core, disk->meta->guid, disk->meta->iqn,
                                      disk->meta->lun, disk->meta->readonly, on_proven, disk);
 }
@@ -107,6 +152,8 @@ DlRunProof *dl_run_proof_start(DlVm *vm, DlRunProven done, void *userdata)
                         start_disk(run, attachments->pdata[i]);
         if (run->n_open == 0)
                 (void)sd_event_add_defer(vm->object.core->event, &run->none, on_none, run);
+        else if (run->n_required == 0)
+                start_grace(run);
         return run;
 }
 
@@ -170,6 +217,8 @@ static void on_secret_given(const GError *error, void *userdata)
 
 static void write_next(DlRunProof *run)
 {
+        while (run->writing < run->disks->len && current(run)->error)
+                run->writing++;
         if (run->writing >= run->disks->len) {
                 tell(run, NULL);
                 return;
@@ -193,6 +242,7 @@ void dl_run_proof_write(DlRunProof *run, DlRunProven done, void *userdata)
         run->userdata = userdata;
         run->writing = 0;
         run->none = sd_event_source_disable_unref(run->none);
+        run->grace = sd_event_source_disable_unref(run->grace);
         (void)sd_event_add_defer(run->vm->object.core->event, &run->none, on_begin_writing, run);
 }
 
@@ -203,8 +253,15 @@ GPtrArray *dl_run_proof_changes(const DlRunProof *run)
         for (unsigned i = 0; i < run->disks->len; i++) {
                 const Disk *disk = run->disks->pdata[i];
                 const DlProof *proof = disk->proof;
-                const char *iqn = proof->target->object.id;
+                const char *iqn;
 
+                if (disk->error) {
+                        g_ptr_array_add(changes,
+                                        g_strdup_printf("leave out %s: %s", disk->meta->guid,
+                                                        disk->error->message));
+                        continue;
+                }
+                iqn = proof->target->object.id;
                 if (proof->target->secret)
                         g_ptr_array_add(
                                 changes,
@@ -217,4 +274,27 @@ GPtrArray *dl_run_proof_changes(const DlRunProof *run)
                                                         iqn, proof->address, proof->port));
         }
         return changes;
+}
+
+/* ---- what is left out ---------------------------------------------------------------------- */
+
+GStrv dl_run_proof_left_out(const DlRunProof *run)
+{
+        g_autoptr(GStrvBuilder) aliases = g_strv_builder_new();
+
+        for (unsigned i = 0; i < run->disks->len; i++)
+                if (((Disk *)run->disks->pdata[i])->error)
+                        g_strv_builder_add(aliases, ((Disk *)run->disks->pdata[i])->alias);
+        return g_strv_builder_end(aliases);
+}
+
+const GError *dl_run_proof_why_left_out(const DlRunProof *run, const char *attachment)
+{
+        for (unsigned i = 0; i < run->disks->len; i++) {
+                const Disk *disk = run->disks->pdata[i];
+
+                if (strcmp(disk->meta->id, attachment) == 0)
+                        return disk->error;
+        }
+        return NULL;
 }

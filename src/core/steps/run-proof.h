@@ -12,7 +12,8 @@
 typedef struct DlRunProof DlRunProof;
 typedef void (*DlRunProven)(const GError *error, void *userdata);
 
-/* done: once, from the loop, not after a free: when all are proven, or at the first failure. */
+/* done: once, from the loop, not after a free: when all are proven, or at the first failure of one
+ * that is not optional. An optional one fails for itself: it is left out. */
 DlRunProof *dl_run_proof_start(DlVm *vm, DlRunProven done, void *userdata);
 
 /* Gives libvirt the CHAP secrets, and rewrites the disks whose LUN moved. done: the same rules. */
@@ -20,6 +21,10 @@ void dl_run_proof_write(DlRunProof *proof, DlRunProven done, void *userdata);
 
 /* What dl_run_proof_write() would do: char *, each to be read after "Would". */
 GPtrArray *dl_run_proof_changes(const DlRunProof *proof);
+/* The aliases of the disks that are left out; newly allocated. */
+GStrv dl_run_proof_left_out(const DlRunProof *proof);
+/* NULL: it is not. Borrowed. */
+const GError *dl_run_proof_why_left_out(const DlRunProof *proof, const char *attachment);
 
 /* Lets go of the targets. Takes NULL. */
 void dl_run_proof_free(DlRunProof *proof);

@@ -476,10 +476,29 @@ GHashTable *fake_images(void)
         return images;
 }
 
+static void start_without(Domain *domain, const char *joined)
+{
+        g_auto(GStrv) aliases = g_strsplit(joined, "\n", 0);
+        g_autoptr(GString) metadata = g_string_new(domain->metadata[CONFIG]);
+
+        set_running(domain, true);
+        for (unsigned i = 0; aliases[i]; i++) {
+                const char *vdisk = aliases[i] + strlen("ua-directlun-");
+                g_autofree char *from = g_strdup_printf(" vdisk='%s'", vdisk);
+                g_autofree char *to = g_strdup_printf(" left-out='yes' vdisk='%s'", vdisk);
+
+                fake_domain_drop_disk(domain->uuid, DL_VIRT_LIVE, aliases[i]);
+                g_string_replace(metadata, from, to, 1);
+        }
+        set_metadata(domain, LIVE, metadata->str);
+}
+
 static void carry_out(const DlVirtCall *call, Domain *domain)
 {
         if (strcmp(call->what, "start") == 0)
                 set_running(domain, true);
+        else if (strcmp(call->what, "start without") == 0)
+                start_without(domain, call->text);
         else if (strcmp(call->what, "destroy") == 0)
                 set_running(domain, false);
         else if (strcmp(call->what, "attach live") == 0)
@@ -725,6 +744,14 @@ DlVirtCall *dl_virt_start(DlVirt *v, const char *uuid, uint64_t timeout_usec, Dl
                           void *userdata)
 {
         return change_new("start", uuid, NULL, done, userdata);
+}
+
+DlVirtCall *dl_virt_start_without(DlVirt *v, const char *uuid, const char *const *aliases,
+                                  uint64_t timeout_usec, DlVirtDone done, void *userdata)
+{
+        g_autofree char *joined = g_strjoinv("\n", (char **)aliases);
+
+        return change_new("start without", uuid, joined, done, userdata);
 }
 
 DlVirtCall *dl_virt_shutdown(DlVirt *v, const char *uuid, DlVirtDone done, void *userdata)
