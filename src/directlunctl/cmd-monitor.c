@@ -4,6 +4,7 @@
 
 #include "directlunctl/command.h"
 #include "directlunctl/objects.h"
+#include "util/json-text.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ static void append_properties(GString *line, JsonObject *properties)
                 bool string = JSON_NODE_HOLDS_VALUE(value) &&
                               json_node_get_value_type(value) == G_TYPE_STRING;
                 g_autofree char *text = string ? json_node_dup_string(value)
-                                               : ctl_json_text(value, false);
+                                               : dl_json_text(value, false);
 
                 g_string_append_printf(line, " %s=%s", name, text);
         }

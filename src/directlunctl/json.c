@@ -3,6 +3,8 @@
 
 #include "directlunctl/json.h"
 
+#include "util/json-text.h"
+
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -95,7 +97,7 @@ static int read_key(sd_bus_message *m, char **ret)
                 return r;
         *ret = JSON_NODE_HOLDS_VALUE(key) && json_node_get_value_type(key) == G_TYPE_STRING
                        ? json_node_dup_string(key)
-                       : ctl_json_text(key, false);
+                       : dl_json_text(key, false);
         return 0;
 }
 
@@ -181,20 +183,6 @@ int ctl_json_read(sd_bus_message *m, JsonNode **ret)
         if (type == 'a' || type == 'r')
                 return read_elements(m, type, contents, ret);
         return read_basic(m, type, ret);
-}
-
-char *ctl_json_text(JsonNode *node, bool pretty)
-{
-        g_autofree char *text = json_to_string(node, pretty);
-        GString *escaped = g_string_new(NULL);
-
-        /* json-glib 1.6 forgets one of the control characters, which then stands in a string */
-        for (const char *c = text; *c; c++)
-                if (*c == 0x1f)
-                        g_string_append(escaped, "\\u001f");
-                else
-                        g_string_append_c(escaped, *c);
-        return g_string_free(escaped, false);
 }
 
 /* ---- members ------------------------------------------------------------------------------- */

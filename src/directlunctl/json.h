@@ -21,9 +21,6 @@ int ctl_json_read(sd_bus_message *m, JsonNode **ret);
 JsonNode *ctl_json_from_uint64(uint64_t value);
 JsonNode *ctl_json_from_double(double value);
 
-/* Without a newline at its end. */
-char *ctl_json_text(JsonNode *node, bool pretty);
-
 /* Members that may be missing or of another type: then "" or 0 or false or NULL. */
 const char *ctl_json_string(JsonObject *object, const char *name);
 uint64_t ctl_json_uint(JsonObject *object, const char *name);

@@ -3,6 +3,8 @@
 
 #include "directlunctl/ctl.h"
 
+#include "util/json-text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -25,7 +27,7 @@ unsigned ctl_width(void)
 
 void ctl_print_json(const Ctl *ctl, JsonNode *node)
 {
-        g_autofree char *text = ctl_json_text(node, ctl->format == CTL_JSON_PRETTY);
+        g_autofree char *text = dl_json_text(node, ctl->format == CTL_JSON_PRETTY);
 
         puts(text);
 }

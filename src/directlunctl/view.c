@@ -3,6 +3,8 @@
 
 #include "directlunctl/view.h"
 
+#include "util/json-text.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -363,7 +365,7 @@ static char *value_text(const CtlObjects *objects, JsonNode *node)
         }
         if (json_node_get_value_type(node) == G_TYPE_BOOLEAN)
                 return g_strdup(json_node_get_boolean(node) ? "yes" : "no");
-        return ctl_json_text(node, false);
+        return dl_json_text(node, false);
 }
 
 static bool is_one_of(const char *name, const char *const *names)

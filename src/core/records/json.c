@@ -3,6 +3,8 @@
 
 #include "core/records/json.h"
 
+#include "util/json-text.h"
+
 /* Far deeper than any row; the parser calls itself for each level, as deep as the text says. */
 #define DEPTH_MAX 32
 
@@ -104,5 +106,5 @@ char *dl_json_finish(JsonBuilder *builder, bool pretty)
         g_autoptr(JsonNode) root = json_builder_get_root(builder);
 
         g_object_unref(builder);
-        return json_to_string(root, pretty);
+        return dl_json_text(root, pretty);
 }

@@ -515,17 +515,19 @@ static void test_json_write(void)
         JsonBuilder *b = json_builder_new();
 
         json_builder_begin_object(b);
-        dl_json_add_string(b, "s", "a\"b\\\n\x01ü");
+        dl_json_add_string(b, "s", "a\"b\\\n\x01\x1f\x7f\x1fü");
         dl_json_add_string(b, "left out", NULL);
         dl_json_add_int(b, "i", INT64_MIN);
         dl_json_add_bool(b, "b", false);
         json_builder_end_object(b);
         g_autofree char *text = dl_json_finish(b, false);
+        for (const char *c = text; *c; c++)
+                g_assert_cmpint((unsigned char)*c, >=, ' ');
         g_autoptr(JsonNode) node = dl_json_parse(text);
         JsonObject *o = json_node_get_object(node);
 
         g_assert_cmpuint(json_object_get_size(o), ==, 3);
-        g_assert_cmpstr(dl_json_string(o, "s", NULL), ==, "a\"b\\\n\x01ü");
+        g_assert_cmpstr(dl_json_string(o, "s", NULL), ==, "a\"b\\\n\x01\x1f\x7f\x1fü");
         g_assert_cmpint(dl_json_int(o, "i", INT64_MIN, 0, 0), ==, INT64_MIN);
 }
 

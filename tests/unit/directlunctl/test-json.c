@@ -2,6 +2,7 @@
 /* D-Bus values as JSON: types, escaping, numbers that JSON cannot have. */
 
 #include "directlunctl/json.h"
+#include "util/json-text.h"
 
 #include <math.h>
 #include <sys/socket.h>
@@ -31,7 +32,7 @@ static void assert_json(sd_bus_message *m, const char *expected)
         g_autoptr(JsonNode) more = NULL;
 
         g_assert_cmpint(ctl_json_read(m, &node), >=, 0);
-        text = ctl_json_text(node, false);
+        text = dl_json_text(node, false);
         g_assert_cmpstr(text, ==, expected);
         g_assert_cmpint(ctl_json_read(m, &more), <, 0); /* nothing is left */
         sd_bus_message_unref(m);
@@ -43,7 +44,7 @@ static void assert_round_trip(const char *string)
         g_autoptr(JsonNode) node = json_node_init_string(json_node_alloc(), string);
 
         for (int pretty = 0; pretty < 2; pretty++) {
-                g_autofree char *text = ctl_json_text(node, pretty);
+                g_autofree char *text = dl_json_text(node, pretty);
                 g_autoptr(GError) error = NULL;
                 g_autoptr(JsonNode) again = json_from_string(text, &error);
 
@@ -105,7 +106,7 @@ static void test_keys_are_escaped(void)
 
         json_object_set_boolean_member(object, "a\"b\n\\", true);
         node = json_node_init_object(json_node_alloc(), object);
-        text = ctl_json_text(node, false);
+        text = dl_json_text(node, false);
         again = json_from_string(text, NULL);
         g_assert_nonnull(again);
         g_assert_true(ctl_json_bool(json_node_get_object(again), "a\"b\n\\"));
