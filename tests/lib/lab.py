@@ -244,7 +244,8 @@ class Lab:
             f.write('#!/bin/sh\n[ ! -e %s/environment ] || . %s/environment\n' % (WORK, WORK))
             f.write('exec >>%s/directlund.log 2>&1 </dev/null\n'
                     'export DIRECTLUND_CONFIG=%s/directlund.conf LANG=C.UTF-8\n'
-                    'export ASAN_OPTIONS=log_path=%s:detect_leaks=1:strict_string_checks=1\n'
+                    'export ASAN_OPTIONS=log_path=%s:detect_leaks=1:strict_string_checks=1'
+                    '$MORE_ASAN\n'
                     'export UBSAN_OPTIONS=log_path=%s:print_stacktrace=1\n'
                     'exec setpriv --reuid=%s --regid=%s --init-groups --no-new-privs '
                     '--inh-caps=-all,+net_admin --ambient-caps=+net_admin '
