@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Shared steps of the flows on one disk: everything but the proof, which is disk-prove.c. Loop
- * thread only. */
+/* What flows on one disk have in common: their data, the proof, the journal, the metadata. What is
+ * done to the disk itself is disk-plug.c. Loop thread only. */
 
 #include "core/steps/disk-work.h"
-#include "core/steps/attach-guard.h"
-#include "core/steps/disk-place.h"
-#include "core/steps/disk-xml.h"
 #include "util/uuid.h"
 
 #include <string.h>
@@ -52,7 +49,7 @@ static DlVirt *virt(DlOperation *op)
         return op->job.object.core->virt;
 }
 
-static void wait_for_call(DlOperation *op, DlVirtCall *call)
+void dl_disk_wait_for_call(DlOperation *op, DlVirtCall *call)
 {
         dl_op_wait(op, call, (void (*)(void *))dl_virt_cancel);
 }
@@ -63,7 +60,7 @@ static const char *vm_id(const DlOperation *op)
         return op->vm ? op->vm->object.id : "";
 }
 
-static void fail_called(DlOperation *op, const GError *error)
+void dl_disk_fail_called(DlOperation *op, const GError *error)
 {
         /* No answer: it may have taken effect, or may do so late. And what cannot be undone now
          * must not be forgotten. */
@@ -87,7 +84,7 @@ void dl_disk_called(const GError *error, void *userdata)
         if (!error)
                 dl_op_next(op);
         else
-                fail_called(op, error);
+                dl_disk_fail_called(op, error);
 }
 
 /* ---- the attachment ------------------------------------------------------------------------ */
@@ -356,8 +353,8 @@ static void write_metadata(DlOperation *op, DlDomainAttachment *own)
 
         g_autofree char *xml = dl_metadata_to_xml((DlDomainAttachment *const *)metas->pdata,
                                                   metas->len);
-        wait_for_call(op, dl_virt_set_metadata(virt(op), op->vm->object.id, xml, affected(op->vm),
-                                               dl_disk_called, op));
+        dl_disk_wait_for_call(op, dl_virt_set_metadata(virt(op), op->vm->object.id, xml,
+                                                       affected(op->vm), dl_disk_called, op));
 }
 
 static bool has_metadata(const DlDomain *domain, const DlDomainAttachment *own)
@@ -424,286 +421,4 @@ void dl_step_remove_metadata(DlOperation *op)
                 dl_op_next(op);
         else
                 write_metadata(op, NULL);
-}
-
-/* ---- disk ---------------------------------------------------------------------------------- */
-
-void dl_step_give_secret(DlOperation *op)
-{
-        DlTarget *target = dl_disk_work(op)->proof ? dl_disk_work(op)->proof->target : NULL;
-
-        if (target && target->secret)
-                wait_for_call(op, dl_disk_give_secret(target, dl_disk_called, op));
-        else
-                dl_op_next(op);
-}
-
-void dl_dry_give_secret(DlOperation *op)
-{
-        const DlTarget *target = dl_disk_work(op)->proof->target;
-
-        if (target->secret)
-                dl_op_would(op, "give libvirt the CHAP secret of target %s", target->object.id);
-        dl_op_next(op);
-}
-
-static char *disk_xml(DlOperation *op, bool live)
-{
-        DlDiskWork *work = dl_disk_work(op);
-
-        return dl_disk_xml(op->vm, work->meta, work->proof, live);
-}
-
-/* The persistent domain has the disk; false for a transient one. */
-static bool is_in_config(DlOperation *op)
-{
-        return op->vm->persistent &&
-               dl_vm_find_disk(op->vm->inactive, dl_disk_work(op)->disk_alias);
-}
-
-/* An empty controller does no harm, and the next disk uses it: it stays, whatever comes. */
-static void add_controller(DlOperation *op, DlVirtAffect affect)
-{
-        g_autofree char *xml = dl_disk_place_controller_xml(dl_disk_work(op)->meta);
-
-        dl_op_report(op, "Adding a virtio-scsi controller to VM %s; it stays", op->vm->name);
-        wait_for_call(op, dl_virt_attach_device(virt(op), op->vm->object.id, xml, affect,
-                                                DL_VIRT_TIMEOUT_USEC, dl_disk_called, op));
-}
-
-static bool needs_controller(DlOperation *op, DlVirtAffect affect)
-{
-        const DlDiskWork *work = dl_disk_work(op);
-
-        if (affect == DL_VIRT_LIVE)
-                return work->plug && dl_disk_place_needs_controller(work->meta, op->vm->live);
-        return op->vm->persistent && dl_disk_place_needs_controller(work->meta, op->vm->inactive);
-}
-
-void dl_step_add_controller(DlOperation *op)
-{
-        if (needs_controller(op, DL_VIRT_CONFIG))
-                add_controller(op, DL_VIRT_CONFIG);
-        else
-                dl_op_next(op);
-}
-
-void dl_step_plug_controller(DlOperation *op)
-{
-        if (needs_controller(op, DL_VIRT_LIVE))
-                add_controller(op, DL_VIRT_LIVE);
-        else
-                dl_op_next(op);
-}
-
-void dl_dry_add_controller(DlOperation *op)
-{
-        if (needs_controller(op, DL_VIRT_CONFIG) || needs_controller(op, DL_VIRT_LIVE))
-                dl_op_would(op, "add a virtio-scsi controller to VM %s", op->vm->name);
-        dl_op_next(op);
-}
-
-void dl_step_attach_config(DlOperation *op)
-{
-        const DlDiskWork *work = dl_disk_work(op);
-
-        if (!op->vm->persistent || is_in_config(op)) {
-                dl_op_next(op);
-                return;
-        }
-        g_autofree char *xml = disk_xml(op, false);
-        if (work->meta->boot_order > 0 && op->vm->inactive->os_boot)
-                wait_for_call(op, dl_virt_attach_boot_disk(virt(op), op->vm->object.id, xml,
-                                                           dl_disk_called, op));
-        else
-                wait_for_call(op, dl_virt_attach_device(virt(op), op->vm->object.id, xml,
-                                                        DL_VIRT_CONFIG, DL_VIRT_TIMEOUT_USEC,
-                                                        dl_disk_called, op));
-}
-
-void dl_dry_attach_config(DlOperation *op)
-{
-        const DlDomainAttachment *meta = dl_disk_work(op)->meta;
-        g_autofree char *dev = dl_disk_place_dev(meta, op->vm->live, op->vm->inactive,
-                                                 dl_disk_work(op)->disk_alias);
-
-        if (op->vm->persistent && !is_in_config(op))
-                dl_op_would(op, "add %s to the configuration of VM %s as %s (%s)", meta->guid,
-                            op->vm->name, dev, meta->iface);
-        dl_op_next(op);
-}
-
-static void detach_config(DlOperation *op)
-{
-        wait_for_call(op, dl_virt_detach_device(virt(op), op->vm->object.id,
-                                                dl_disk_work(op)->disk_alias, DL_VIRT_CONFIG,
-                                                DL_VIRT_TIMEOUT_USEC, dl_disk_called, op));
-}
-
-void dl_step_detach_config(DlOperation *op)
-{
-        if (is_in_config(op))
-                detach_config(op);
-        else
-                dl_op_next(op);
-}
-
-void dl_dry_detach_config(DlOperation *op)
-{
-        if (is_in_config(op))
-                dl_op_would(op, "remove %s from the configuration of VM %s",
-                            dl_disk_work(op)->meta->guid, op->vm->name);
-        dl_op_next(op);
-}
-
-void dl_undo_attach_config(DlOperation *op)
-{
-        DlDiskWork *work = dl_disk_work(op);
-
-        if (dl_disk_is_left_to_recovery(op) || work->in_config || !op->vm->persistent)
-                dl_op_next(op);
-        else
-                detach_config(op);
-}
-
-static void on_plugged(const GError *error, void *userdata)
-{
-        DlAttachment *a = dl_disk_work_attachment(userdata);
-
-        if (!error) /* there is no way back but the guest's */
-                dl_disk_work(userdata)->leave_to_recovery = true;
-        if (!error && a && dl_last_error_set(&a->last_error, NULL))
-                dl_object_changed(&a->object, "LastError");
-        dl_disk_called(error, userdata);
-}
-
-static bool is_plugged(DlOperation *op)
-{
-        return dl_vm_find_disk(op->vm->live, dl_disk_work(op)->disk_alias) != NULL;
-}
-
-void dl_dry_attach_live(DlOperation *op)
-{
-        const DlDomainAttachment *meta = dl_disk_work(op)->meta;
-        g_autofree char *dev = dl_disk_place_dev(meta, op->vm->live, op->vm->inactive,
-                                                 dl_disk_work(op)->disk_alias);
-
-        if (dl_disk_work(op)->plug && !is_plugged(op))
-                dl_op_would(op, "plug %s into the running VM %s as %s (%s)", meta->guid,
-                            op->vm->name, dev, meta->iface);
-        dl_op_next(op);
-}
-
-void dl_step_attach_live(DlOperation *op)
-{
-        DlDiskWork *work = dl_disk_work(op);
-
-        if (!work->plug || is_plugged(op)) {
-                dl_op_next(op);
-                return;
-        }
-        g_autofree char *xml = disk_xml(op, true);
-        dl_op_wait(op,
-                   dl_attach_guarded(op->job.object.core, op->vm->object.id, xml,
-                                     (const char *const *)work->proof->way, on_plugged, op),
-                   (void (*)(void *))dl_attach_guard_cancel);
-}
-
-/* ---- release by the guest ------------------------------------------------------------------ */
-
-static void stop_waiting_for_guest(void *p)
-{
-        DlOperation *op = p;
-        DlDiskWork *work = dl_disk_work(op);
-
-        dl_vm_wait_for_release(op->vm, NULL, NULL, NULL);
-        dl_virt_cancel(work->request);
-        work->request = NULL;
-        work->timer = sd_event_source_disable_unref(work->timer);
-}
-
-static void did_not_release(DlOperation *op, const char *why)
-{
-        if (dl_disk_work(op)->request) /* nobody knows what becomes of it */
-                dl_disk_work(op)->leave_to_recovery = true;
-        stop_waiting_for_guest(op);
-        dl_op_failf(
-                op, DL_ERROR_GUEST_DID_NOT_RELEASE,
-                "The guest of VM %s did not release the disk (%s); it is still plugged. Stop using "
-                "it in the guest, then unplug it again",
-                op->vm->name, why);
-}
-
-static int on_release_deadline(sd_event_source *source, uint64_t usec, void *userdata)
-{
-        did_not_release(userdata, "it has not answered in time");
-        return 0;
-}
-
-/* Both the request's end and the guest's answer are needed, in whichever order they come. */
-static void check_released(DlOperation *op)
-{
-        DlDiskWork *work = dl_disk_work(op);
-
-        if (work->request || !work->released)
-                return;
-        work->leave_to_recovery = true; /* it cannot be taken back */
-        stop_waiting_for_guest(op);
-        dl_op_next(op);
-}
-
-static void on_released(bool released, void *userdata)
-{
-        DlOperation *op = userdata;
-
-        if (!released) {
-                did_not_release(op, "it refused");
-                return;
-        }
-        dl_disk_work(op)->released = true;
-        check_released(op);
-}
-
-static void on_requested(const GError *error, void *userdata)
-{
-        DlOperation *op = userdata;
-        DlDiskWork *work = dl_disk_work(op);
-
-        work->request = NULL;
-        if (error && !work->released) {
-                stop_waiting_for_guest(op);
-                fail_called(op, error);
-                return;
-        }
-        check_released(op);
-}
-
-void dl_step_detach_live(DlOperation *op)
-{
-        DlDiskWork *work = dl_disk_work(op);
-        uint64_t usec = op->job.object.core->settings->release_timeout_usec;
-        int r;
-
-        if (!is_plugged(op)) {
-                dl_op_next(op);
-                return;
-        }
-        r = sd_event_add_time_relative(op->job.object.core->event, &work->timer, CLOCK_MONOTONIC,
-                                       usec, 0, on_release_deadline, op);
-        if (r < 0) {
-                dl_op_failf(op, DL_ERROR_FAILED, "No timer: %s", g_strerror(-r));
-                return;
-        }
-        dl_vm_wait_for_release(op->vm, work->disk_alias, on_released, op);
-        work->request = dl_virt_detach_device(virt(op), op->vm->object.id, work->disk_alias,
-                                              DL_VIRT_LIVE, usec, on_requested, op);
-        dl_op_wait(op, op, stop_waiting_for_guest);
-}
-
-void dl_dry_detach_live(DlOperation *op)
-{
-        if (is_plugged(op))
-                dl_op_would(op, "ask the guest of VM %s to release %s, and wait for it",
-                            op->vm->name, dl_disk_work(op)->meta->guid);
-        dl_op_next(op);
 }

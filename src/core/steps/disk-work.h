@@ -49,6 +49,8 @@ DlAttachment *dl_disk_work_attachment(DlOperation *op); /* NULL if it is not the
 /* The end of a step that is one call to libvirt; userdata: the operation. Without an answer, what
  * became of it is left to the recovery. */
 void dl_disk_called(const GError *error, void *userdata);
+void dl_disk_fail_called(DlOperation *op, const GError *error);
+void dl_disk_wait_for_call(DlOperation *op, DlVirtCall *call);
 /* Nothing is to be undone by the operation: it does not know the domain (any more). */
 bool dl_disk_is_left_to_recovery(const DlOperation *op);
 /* What the rules and the places need to know. The array of others is to be freed with g_ptr_array_
