@@ -104,16 +104,19 @@ static int append_sizes(sd_bus_message *m, const DlLun *lun)
         return r;
 }
 
-/* LVM's view of the LUN; a LUN that is no physical volume of a storage domain has none. */
-static int append_lvm(sd_bus_message *m)
+/* LVM's view of the LUN, as far as its content was looked at. */
+static int append_lvm(sd_bus_message *m, const DlLun *lun)
 {
+        const DlContent *content = lun->content;
         int r;
 
-        r = dl_bus_append_entry(m, "pvUUID", "s", "");
+        r = dl_bus_append_text_entry(m, "pvUUID",
+                                     content && content->pv_uuid ? content->pv_uuid : "");
         if (r >= 0)
-                r = dl_bus_append_entry(m, "vgUUID", "s", "");
+                r = dl_bus_append_text_entry(m, "vgUUID",
+                                             content && content->vg_uuid ? content->vg_uuid : "");
         if (r >= 0)
-                r = dl_bus_append_entry(m, "pvsize", "t", UINT64_C(0));
+                r = dl_bus_append_entry(m, "pvsize", "t", content ? content->pv_size : UINT64_C(0));
         return r;
 }
 
@@ -127,7 +130,7 @@ static int append_lun(sd_bus_message *m, const DlLun *lun)
         if (r >= 0)
                 r = append_sizes(m, lun);
         if (r >= 0)
-                r = append_lvm(m);
+                r = append_lvm(m, lun);
         if (r >= 0)
                 r = dl_bus_append_path_entry(m, "lun", lun);
         if (r >= 0)

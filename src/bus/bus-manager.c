@@ -158,7 +158,7 @@ static int method_add_target(sd_bus_message *m, void *userdata, sd_bus_error *re
 typedef struct DeviceListArgs {
         GStrv guids;
         const char *storage_type;
-        int check_status; /* oVirt's; the status is always told, and costs nothing */
+        int check_status;
         int refresh;
 } DeviceListArgs;
 
@@ -188,7 +188,7 @@ static DlBusAction device_list_actions(const DlBusCall *call, const void *args, 
 {
         const DeviceListArgs *a = args;
 
-        return a->refresh ? DL_BUS_DISCOVER : 0;
+        return a->refresh || a->check_status ? DL_BUS_DISCOVER : 0;
 }
 
 static DlJob *start_device_list(DlBusCall *call, void *args, void *object, const DlRequest *request,
@@ -197,7 +197,7 @@ static DlJob *start_device_list(DlBusCall *call, void *args, void *object, const
         DeviceListArgs *a = args;
 
         return dl_flow_device_list(call->bus->core, request, (const char *const *)a->guids,
-                                   a->storage_type, a->refresh, error);
+                                   a->storage_type, a->refresh, a->check_status, error);
 }
 
 static int reply_device_list(DlBusCall *call, const DlJob *job, sd_bus_message *reply)

@@ -16,7 +16,8 @@
 #include "util/error.h"
 #include "util/log.h"
 
-typedef struct DlIntent DlIntent; /* journal.h */
+typedef struct DlIntent DlIntent;     /* journal.h */
+typedef struct DlContents DlContents; /* contents.h */
 typedef void (*DlPersisted)(const GError *error, void *userdata);
 
 struct DlCore {
@@ -28,9 +29,9 @@ struct DlCore {
         void (*ready)(void *userdata); /* NULL once called */
         sd_event_source *ready_deadline;
 
-        /* Three pools: a libvirt that hangs must not keep the journal from being written, nor a
-         * dead name server libvirt from being called. */
-        DlWorkers *virt_workers, *store_worker, *resolver_workers;
+        /* Pools of their own: a libvirt that hangs must not keep the journal from being written,
+         * nor a dead name server libvirt from being called. */
+        DlWorkers *virt_workers, *store_worker, *resolver_workers, *content_workers;
         DlStore *store;
         DlIscsi *iscsi;
         DlVirt *virt;
@@ -45,11 +46,12 @@ struct DlCore {
         uint32_t last_job;
         GHashTable
                 *intents; /* key → DlIntent: what a former run, or a call that ended late, left */
-        GHashTable *calls;             /* userdata of a pending callback → its GDestroyNotify */
-        unsigned n_writes;             /* to the store, in flight or to come */
-        GHashTable *lun_rows;          /* to be written: key → value, NULL: to be deleted */
-        unsigned n_lun_batches;        /* of them, in flight */
-        sd_event_source *write_luns;   /* a moment after the first of them */
+        GHashTable *calls;           /* userdata of a pending callback → its GDestroyNotify */
+        unsigned n_writes;           /* to the store, in flight or to come */
+        GHashTable *lun_rows;        /* to be written: key → value, NULL: to be deleted */
+        unsigned n_lun_batches;      /* of them, in flight */
+        sd_event_source *write_luns; /* a moment after the first of them */
+        DlContents *contents;
         bool vms_known;                /* libvirt was listed: who has attachments is known */
         GQueue attach_guards;          /* DlAttachGuard, in the order in which they came */
         sd_event_source *housekeeping; /* holds that expire, checks of connections */
@@ -110,6 +112,8 @@ void dl_target_update(DlTarget *target);
 /* Somebody who needs it came or went: a job. */
 void dl_target_acquire(DlTarget *target);
 void dl_target_release(DlTarget *target);
+/* Jobs, users or clients need it now. */
+bool dl_target_is_needed(const DlTarget *target);
 /* Updates all targets: after VMs changed. */
 void dl_targets_update(DlCore *core);
 /* For the initiator; borrowed. */
@@ -138,6 +142,11 @@ void dl_lun_remove_if_unneeded(DlLun *lun);
 /* Computes Status, Reason and Holders, and announces. */
 void dl_lun_update(DlLun *lun);
 void dl_luns_update(DlCore *core);
+/* What is on it says that somebody else uses it. What is on a vDisk is the data of its users, and
+ * says nothing of the kind. */
+bool dl_lun_content_counts(const DlLun *lun);
+/* After a look at it: InUse, naming what is there, or why it could not be read. */
+bool dl_lun_check_content(const DlLun *lun, GError **error);
 /* Whether it may be plugged now: GuidNotUnique, PathsInconsistent, LunNotVisible … */
 bool dl_lun_check_usable(const DlLun *lun, GError **error);
 /* The id is a place, not a GUID: of a LUN that could not tell its own. */

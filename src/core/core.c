@@ -6,6 +6,7 @@
  */
 
 #include "core/core-private.h"
+#include "core/model/contents.h"
 #include "core/model/host-private.h"
 #include "core/records/journal.h"
 #include "core/steps/operation.h"
@@ -113,6 +114,8 @@ static int start_workers(DlCore *core)
 
         if (r >= 0)
                 r = dl_workers_new(core->event, 1, &core->store_worker);
+        if (r >= 0)
+                r = dl_workers_new(core->event, 1, &core->content_workers);
         return r < 0 ? r : dl_workers_new(core->event, RESOLVER_THREADS, &core->resolver_workers);
 }
 
@@ -153,6 +156,7 @@ DlCore *dl_core_new(sd_event *event, const DlSettings *settings, const DlCoreObs
         core->intents = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
                                               (GDestroyNotify)dl_intent_free);
         dl_core_objects_init(core);
+        core->contents = dl_contents_new(core);
         if (start(core, error))
                 return core;
         dl_core_free(core);
@@ -220,6 +224,7 @@ void dl_core_free(DlCore *core)
         if (!core)
                 return;
         drop_operations(core);
+        dl_contents_free(g_steal_pointer(&core->contents));
         core->ready_deadline = sd_event_source_disable_unref(core->ready_deadline);
         core->housekeeping = sd_event_source_disable_unref(core->housekeeping);
 
@@ -239,6 +244,7 @@ void dl_core_free(DlCore *core)
         dl_store_free(core->store);
         dl_workers_free(core->store_worker);
         dl_workers_free(core->resolver_workers);
+        dl_workers_free(core->content_workers);
         leave_libvirt(core);
         g_hash_table_unref(core->operations);
         drop_calls(core);

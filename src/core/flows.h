@@ -74,9 +74,11 @@ DlJob *dl_flow_set_credentials(DlTarget *target, const DlRequest *request, const
 DlJob *dl_flow_forget(DlTarget *target, const DlRequest *request, GError **error);
 
 /* result_objects: the LUNs, all or the given ones (an unknown GUID is LunNotFound), of one storage
- * type (NULL or "": any), looked at again if refresh. Action: none; discover with refresh. */
+ * type (NULL or "": any), looked at again if refresh; with check_status what is on them, too,
+ * unless that was done a moment ago. Action: none; discover with refresh or check_status. */
 DlJob *dl_flow_device_list(DlCore *core, const DlRequest *request, const char *const *guids,
-                           const char *storage_type, bool refresh, GError **error);
+                           const char *storage_type, bool refresh, bool check_status,
+                           GError **error);
 
 /* result_objects: the VM of this UUID or name. One that is not known is looked for in libvirt,
  * since an event of libvirt may be on its way. VmNotFound, LibvirtError. No client sees it as a

@@ -137,6 +137,33 @@ DlIscsiOperation *dl_iscsi_inspect(DlIscsi *iscsi, const char *iqn, const DlIscs
                                    const DlIscsiCredentials *credentials, const uint64_t *luns,
                                    size_t n_luns, DlIscsiInspected done, void *userdata);
 
+/* ---- reading ------------------------------------------------------------------------------- */
+
+#define DL_ISCSI_EXTENT_MAX ((uint32_t)1024 * 1024)
+
+/* A piece of a LUN, of whole blocks; at most DL_ISCSI_EXTENT_MAX bytes. */
+typedef struct DlIscsiExtent {
+        uint64_t lun;
+        uint32_t block_size; /* bytes: the logical block size of the LUN */
+        uint64_t offset;     /* bytes */
+        uint32_t size;       /* bytes */
+} DlIscsiExtent;
+
+typedef struct DlIscsiPiece {
+        GBytes *data;  /* exactly as many bytes as asked for; NULL if error is set */
+        GError *error; /* one piece that cannot be read does not harm the others */
+} DlIscsiPiece;
+
+/* pieces, in the order of the extents, are NULL if error is set; errors as for discovery. */
+typedef void (*DlIscsiRead)(const DlIscsiPiece *pieces, size_t n_pieces, const GError *error,
+                            void *userdata);
+
+/* Logs in to one target through one portal and reads pieces of its LUNs, all of them side by side.
+ */
+DlIscsiOperation *dl_iscsi_read(DlIscsi *iscsi, const char *iqn, const DlIscsiPortal *portal,
+                                const DlIscsiCredentials *credentials, const DlIscsiExtent *extents,
+                                size_t n_extents, DlIscsiRead done, void *userdata);
+
 /* ---- names -------------------------------------------------------------------------------- */
 
 /* Whether s is a valid iSCSI name: iqn., eui. or naa. form, at most 223 bytes (RFC 7143, 4.2.7). */

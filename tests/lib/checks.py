@@ -6,9 +6,9 @@ import os
 import re
 import subprocess
 
-# util ← {scsi, loop} ← store ← {iscsi, host, virt} ← core ← bus ← main: a layer includes itself and
+# util ← {scsi, content, loop} ← store ← {iscsi, host, virt} ← core ← bus ← main: a layer includes itself and
 # what is below it, never a neighbour.
-LAYERS = {'util': 0, 'scsi': 1, 'loop': 1, 'store': 2, 'iscsi': 3, 'host': 3, 'virt': 3, 'core': 4,
+LAYERS = {'util': 0, 'scsi': 1, 'content': 1, 'loop': 1, 'store': 2, 'iscsi': 3, 'host': 3, 'virt': 3, 'core': 4,
           'bus': 5, '': 6}
 
 _SKIPPED = ('.git', 'corpus', 'data', 'golden', 'node_modules', '__pycache__')

@@ -7,6 +7,7 @@
 #include "core/steps/connect.h"
 #include "core/steps/disk-place.h"
 #include "core/steps/disk-work.h"
+#include "core/model/contents.h"
 #include "core/model/foreign-use.h"
 #include "core/steps/vdisk-create.h"
 #include "util/uuid.h"
@@ -245,6 +246,39 @@ static void check(DlOperation *op)
                 dl_op_fail(op, g_steal_pointer(&error));
 }
 
+/* ---- what is on the LUN -------------------------------------------------------------------- */
+
+/* What is on a vDisk is its users' own. */
+static bool must_be_empty(DlOperation *op)
+{
+        return !op->force && !DL_LOOKUP_VDISK(op->job.object.core, dl_disk_work(op)->vdisk);
+}
+
+static void check_content(void *userdata)
+{
+        DlOperation *op = userdata;
+        const DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, dl_disk_work(op)->meta->guid);
+        g_autoptr(GError) error = NULL;
+
+        if (!lun || !must_be_empty(op) || dl_lun_check_content(lun, &error))
+                dl_op_next(op);
+        else
+                dl_op_fail(op, g_steal_pointer(&error));
+}
+
+/* Now: somebody may have begun to use it since it was looked at. */
+static void look_at_content(DlOperation *op)
+{
+        DlCore *core = op->job.object.core;
+        DlLun *lun = DL_LOOKUP_LUN(core, dl_disk_work(op)->meta->guid);
+
+        if (lun && must_be_empty(op))
+                dl_op_wait(op, dl_contents_wait(core, &lun, 1, check_content, op),
+                           (void (*)(void *))dl_contents_cancel);
+        else
+                dl_op_next(op);
+}
+
 /* ---- the vDisk ----------------------------------------------------------------------------- */
 
 static void on_vdisk(DlVDisk *vdisk, bool created, const GError *error, void *userdata)
@@ -355,6 +389,7 @@ static const DlStep attach_steps[] = {
         {"checking", look_for_others, .dry = look_for_others},
         {"checking", check, .dry = check},
         {"proving the LUN", dl_step_prove, dl_undo_prove, .dry = dl_step_prove},
+        {"looking at the content", look_at_content, .dry = look_at_content},
         {"attaching", check_again, .dry = check_again},
         {"attaching", dl_op_next, dl_undo_look, .dry = dl_op_next},
         {"attaching", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The device list, and looking at LUNs again. Loop thread only. */
 
+#include "core/model/contents.h"
 #include "core/steps/connect.h"
 #include "core/steps/operation.h"
 
@@ -9,8 +10,8 @@
 typedef struct ListWork {
         GStrv guids;        /* NULL: all */
         char *storage_type; /* NULL: any */
-        bool refresh;
-        GPtrArray *asking; /* Ask: targets that have not answered yet */
+        bool refresh, look; /* at the targets; at what is on the LUNs */
+        GPtrArray *asking;  /* Ask: targets that have not answered yet */
 } ListWork;
 
 typedef struct Ask {
@@ -96,57 +97,93 @@ static void refresh(DlOperation *op)
                 dl_op_wait(op, op, stop_asking);
 }
 
-/* ---- the list ------------------------------------------------------------------------------ */
+/* ---- which LUNs ---------------------------------------------------------------------------- */
 
 static bool is_of_type(const ListWork *work, const DlLun *lun)
 {
         return !work->storage_type || g_ascii_strcasecmp(work->storage_type, dl_lun_type(lun)) == 0;
 }
 
-static void give_all(DlOperation *op)
+/* Those of the type, of all or of the given GUIDs. ret_unknown: the first GUID that is not known,
+ * NULL if there is none; borrowed. */
+static GPtrArray *choose(DlOperation *op, const char **ret_unknown)
 {
-        ListWork *work = op->data;
-        g_autoptr(GPtrArray) luns = dl_core_list(op->job.object.core, DL_KIND_LUN);
+        const ListWork *work = op->data;
+        DlCore *core = op->job.object.core;
+        g_autoptr(GPtrArray) all = work->guids ? NULL : dl_core_list(core, DL_KIND_LUN);
+        GPtrArray *luns = g_ptr_array_new();
 
-        for (unsigned i = 0; i < luns->len; i++)
-                if (is_of_type(work, luns->pdata[i]))
-                        dl_op_result(op, luns->pdata[i]);
-        dl_op_next(op);
+        *ret_unknown = NULL;
+        for (unsigned i = 0; all && i < all->len; i++)
+                if (is_of_type(work, all->pdata[i]))
+                        g_ptr_array_add(luns, all->pdata[i]);
+        for (GStrv guid = work->guids; guid && *guid; guid++) {
+                DlLun *lun = DL_LOOKUP_LUN(core, *guid);
+
+                if (!lun && !*ret_unknown)
+                        *ret_unknown = *guid;
+                else if (lun && is_of_type(work, lun))
+                        g_ptr_array_add(luns, lun);
+        }
+        return luns;
 }
+
+/* ---- content ------------------------------------------------------------------------------- */
+
+static void on_looked(void *userdata)
+{
+        dl_op_next(userdata);
+}
+
+/* All of it again after a refresh; else only what is not known, or old. */
+static void look(DlOperation *op)
+{
+        const ListWork *work = op->data;
+        const char *unknown;
+        g_autoptr(GPtrArray) luns = choose(op, &unknown);
+
+        for (unsigned i = luns->len; i-- > 0;)
+                if (!work->refresh && dl_contents_is_fresh(luns->pdata[i]))
+                        g_ptr_array_remove_index(luns, i);
+        if (work->look && luns->len > 0)
+                dl_op_wait(op,
+                           dl_contents_wait(op->job.object.core, (DlLun **)luns->pdata, luns->len,
+                                            on_looked, op),
+                           (void (*)(void *))dl_contents_cancel);
+        else
+                dl_op_next(op);
+}
+
+/* ---- the list ------------------------------------------------------------------------------ */
 
 static void give(DlOperation *op)
 {
-        ListWork *work = op->data;
+        const char *unknown;
+        g_autoptr(GPtrArray) luns = choose(op, &unknown);
 
-        if (!work->guids) {
-                give_all(op);
+        if (unknown) {
+                dl_op_failf(op, DL_ERROR_LUN_NOT_FOUND, "No LUN with GUID %s is known", unknown);
                 return;
         }
-        for (GStrv guid = work->guids; *guid; guid++) {
-                DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, *guid);
-
-                if (!lun) {
-                        dl_op_failf(op, DL_ERROR_LUN_NOT_FOUND, "No LUN with GUID %s is known",
-                                    *guid);
-                        return;
-                }
-                if (is_of_type(work, lun))
-                        dl_op_result(op, lun);
-        }
+        for (unsigned i = 0; i < luns->len; i++)
+                dl_op_result(op, luns->pdata[i]);
         dl_op_next(op);
 }
 
 static const DlStep list_steps[] = {{"asking the targets", refresh, .dry = refresh},
+                                    {"looking at the content", look, .dry = look},
                                     {"listing", give, .dry = give}};
 
 DlJob *dl_flow_device_list(DlCore *core, const DlRequest *request, const char *const *guids,
-                           const char *storage_type, bool do_refresh, GError **error)
+                           const char *storage_type, bool do_refresh, bool check_status,
+                           GError **error)
 {
         ListWork *work = g_new0(ListWork, 1);
 
         work->guids = guids && guids[0] ? g_strdupv((char **)guids) : NULL;
         work->storage_type = storage_type && storage_type[0] ? g_strdup(storage_type) : NULL;
         work->refresh = do_refresh;
+        work->look = check_status;
         work->asking = g_ptr_array_new_with_free_func(ask_free);
         return (DlJob *)(do_refresh ? dl_op_new : dl_op_new_quiet)(
                 core, "device-list", request, list_steps, G_N_ELEMENTS(list_steps), 0, work,
@@ -156,7 +193,7 @@ DlJob *dl_flow_device_list(DlCore *core, const DlRequest *request, const char *c
 DlJob *dl_flow_lun_refresh(DlLun *lun, const DlRequest *request, GError **error)
 {
         const char *const guids[] = {lun->object.id, NULL};
-        DlJob *job = dl_flow_device_list(lun->object.core, request, guids, NULL, true, error);
+        DlJob *job = dl_flow_device_list(lun->object.core, request, guids, NULL, true, true, error);
 
         if (job)
                 dl_op_concerns((DlOperation *)job, DL_KIND_LUN, lun->object.id);

@@ -2,6 +2,7 @@
 /* LUNs by GUID: merging what portals answer, and judging what may be used. Loop thread only. */
 
 #include "core/core-private.h"
+#include "core/model/contents.h"
 #include "core/model/foreign-use.h"
 
 #include <stdlib.h>
@@ -131,6 +132,7 @@ DlLun *dl_lun_new(DlCore *core, const char *guid)
         lun->product = g_strdup("");
         lun->serial = g_strdup("");
         lun->revision = g_strdup("");
+        lun->content_error.code = -1;
         return lun;
 }
 
@@ -145,6 +147,8 @@ void dl_lun_free(DlLun *lun)
         g_free(lun->product);
         g_free(lun->serial);
         g_free(lun->revision);
+        dl_content_free(lun->content);
+        dl_last_error_clear(&lun->content_error);
         g_free(lun->stored);
         dl_object_clear(&lun->object);
         g_free(lun);
@@ -255,6 +259,30 @@ bool dl_lun_check_usable(const DlLun *lun, GError **error)
         return true;
 }
 
+bool dl_lun_content_counts(const DlLun *lun)
+{
+        return lun->content && dl_content_is_used(lun->content) && !dl_lun_vdisk(lun);
+}
+
+bool dl_lun_check_content(const DlLun *lun, GError **error)
+{
+        g_autofree char *text = NULL;
+
+        if (lun->content_error.code >= 0) {
+                g_set_error(error, DL_ERROR, lun->content_error.code,
+                            "Whether %s is in use cannot be told: %s", lun->object.id,
+                            dl_last_error_message(&lun->content_error));
+                return false;
+        }
+        if (!dl_lun_content_counts(lun))
+                return true;
+        text = dl_content_to_text(lun->content);
+        g_set_error(error, DL_ERROR, DL_ERROR_IN_USE,
+                    "%s has %s; if nobody needs that, erase it, or go ahead with force",
+                    lun->object.id, text);
+        return false;
+}
+
 static GStrv find_holders(const DlLun *lun)
 {
         g_autoptr(GPtrArray) attachments = dl_core_list(lun->object.core, DL_KIND_ATTACHMENT);
@@ -267,6 +295,8 @@ static GStrv find_holders(const DlLun *lun)
                         g_ptr_array_add(holders, g_strdup_printf("vm:%s", a->vm->name));
         }
         dl_foreign_use_list(lun, holders);
+        if (dl_lun_content_counts(lun))
+                g_ptr_array_add(holders, dl_content_holder(lun->content));
         g_ptr_array_add(holders, NULL);
         return (GStrv)g_ptr_array_free(g_steal_pointer(&holders), FALSE);
 }
@@ -290,14 +320,19 @@ static DlLunStatus judge(const DlLun *lun, const char *const *holders, char **re
                 *ret_reason = g_strdup(error->message);
                 return DL_LUN_UNUSABLE;
         }
+        g_autofree char *content = lun->content && dl_content_is_used(lun->content)
+                                           ? dl_content_to_text(lun->content)
+                                           : NULL;
         if (holders[0]) {
                 g_autofree char *list = g_strjoinv(", ", (char **)holders);
 
-                *ret_reason = g_strdup_printf("Used by %s", list);
+                *ret_reason = g_strdup_printf("Used by %s%s%s", list, content ? "; it has " : "",
+                                              content ? content : "");
                 return DL_LUN_USED;
         }
         if (is_seen(lun)) {
-                *ret_reason = g_strdup("");
+                *ret_reason = content ? g_strdup_printf("It has %s, the data of its vDisk", content)
+                                      : g_strdup("");
                 return DL_LUN_FREE;
         }
         const char *why = path_error(lun);
@@ -515,7 +550,11 @@ void dl_luns_merge(DlTarget *target, const DlPortal *portal, const DlIscsiInspec
                 if (is_new)
                         lun = dl_lun_new(core, id);
                 bool is_other = take_over(lun, from);
-                if (take_over_path(ensure_path(lun, target, portal, from->lun), portal, from))
+                bool is_seen_anew = take_over_path(ensure_path(lun, target, portal, from->lun),
+                                                   portal, from);
+                if (full || is_seen_anew)
+                        dl_contents_want(lun);
+                if (is_seen_anew)
                         dl_object_changed(&lun->object, "Paths");
                 else if (!is_other && !is_new)
                         continue; /* most looks bring nothing new */

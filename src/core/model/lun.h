@@ -3,6 +3,7 @@
 
 /* A block device, by its GUID, however many paths lead to it. Loop thread only. */
 
+#include "content/content.h"
 #include "core/model/object.h"
 
 typedef enum DlLunStatus {
@@ -43,7 +44,10 @@ struct DlLun {
         uint64_t discard_max_bytes;
         uint8_t device_type; /* SPC-6; 0: disk */
         bool write_protected;
-        char *stored; /* its row as last written */
+        DlContent *content;        /* NULL: not looked at yet */
+        uint64_t content_usec;     /* when it was read (monotonic); 0: that is to be done again */
+        DlLastError content_error; /* why it could not be looked at */
+        char *stored;              /* its row as last written */
 };
 
 const char *dl_lun_type(const DlLun *lun);     /* "iSCSI" */

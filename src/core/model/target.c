@@ -6,6 +6,7 @@
 
 #include "core/core-private.h"
 #include "core/flows/missing.h"
+#include "core/model/contents.h"
 #include "core/steps/connect.h"
 #include "core/steps/disk-xml.h"
 
@@ -270,8 +271,14 @@ static DlTargetState state_of_portals(DlTarget *target)
                                                                   : DL_TARGET_DEGRADED;
 }
 
+bool dl_target_is_needed(const DlTarget *target)
+{
+        return target->was_managed || target->n_jobs > 0;
+}
+
 static void let_go(DlTarget *target)
 {
+        dl_contents_leave(target->object.core, target->object.id);
         for (unsigned i = 0; i < target->portals->len; i++) {
                 DlPortal *portal = target->portals->pdata[i];
 

@@ -72,8 +72,10 @@ static void on_created(bool succeeded, int64_t revision, const GError *error, vo
                 call->vdisk = NULL;
                 vdisk->revision = revision;
                 dl_object_publish(&vdisk->object);
-                if (lun)
+                if (lun) {
                         dl_object_changed(&lun->object, "VDisk");
+                        dl_lun_update(lun);
+                }
                 call->created(vdisk, true, NULL, call->userdata);
         }
         call_free(call);

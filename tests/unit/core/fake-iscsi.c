@@ -15,7 +15,7 @@ typedef struct Portal {
         bool silent;
         char *names;
         GStrv named_portals;
-        unsigned n_asked;
+        unsigned n_asked, n_read;
 } Portal;
 
 struct DlIscsi {
@@ -28,6 +28,8 @@ struct DlIscsiOperation {
         GArray *wanted; /* NULL: all */
         DlIscsiInspected inspected;
         DlIscsiDiscovered discovered;
+        DlIscsiRead read;
+        GArray *extents; /* DlIscsiExtent */
         void *userdata;
 };
 
@@ -115,6 +117,11 @@ unsigned fake_iscsi_n_asked(const char *address)
         return portal_at(address)->n_asked;
 }
 
+unsigned fake_iscsi_n_read(const char *address)
+{
+        return portal_at(address)->n_read;
+}
+
 void fake_iscsi_forget(void)
 {
         g_assert_cmpuint(fake_iscsi_in_flight(), ==, 0);
@@ -129,6 +136,7 @@ static void operation_free(DlIscsiOperation *o)
         g_ptr_array_remove(operations, o);
         sd_event_source_disable_unref(o->answer);
         g_clear_pointer(&o->wanted, g_array_unref);
+        g_clear_pointer(&o->extents, g_array_unref);
         g_free(o->address);
         g_free(o);
 }
@@ -236,6 +244,39 @@ static void answer_discovery(const DlIscsiOperation *o, const Portal *portal, co
         o->discovered(error ? NULL : &target, error || !portal->names ? 0 : 1, error, o->userdata);
 }
 
+/* Zeros, but for what the LUN has at its beginning. */
+static GBytes *content_of(const FakeLun *lun, const DlIscsiExtent *extent)
+{
+        uint8_t *data = g_malloc0(extent->size);
+        gsize size;
+        const uint8_t *content = lun->content ? g_bytes_get_data(lun->content, &size) : NULL;
+
+        if (content && extent->offset < size)
+                memcpy(data, content + extent->offset, MIN(extent->size, size - extent->offset));
+        return g_bytes_new_take(data, extent->size);
+}
+
+static void answer_read(const DlIscsiOperation *o, const Portal *portal, const GError *error)
+{
+        g_autofree DlIscsiPiece *pieces = g_new0(DlIscsiPiece, o->extents->len);
+
+        for (unsigned i = 0; i < o->extents->len; i++) {
+                const DlIscsiExtent *extent = &g_array_index(o->extents, DlIscsiExtent, i);
+                const FakeLun *lun = find_lun(portal, extent->lun);
+
+                if (lun && !lun->read_error)
+                        pieces[i].data = content_of(lun, extent);
+                else
+                        pieces[i].error = g_error_new_literal(DL_ERROR, DL_ERROR_PROTOCOL_ERROR,
+                                                              "It cannot be read");
+        }
+        o->read(error ? NULL : pieces, error ? 0 : o->extents->len, error, o->userdata);
+        for (unsigned i = 0; i < o->extents->len; i++) {
+                g_bytes_unref(pieces[i].data);
+                g_clear_error(&pieces[i].error);
+        }
+}
+
 static int on_answer(sd_event_source *source, void *userdata)
 {
         DlIscsiOperation *o = userdata;
@@ -247,12 +288,16 @@ static int on_answer(sd_event_source *source, void *userdata)
 
         copy.address = NULL;
         copy.wanted = g_steal_pointer(&o->wanted);
+        copy.extents = g_steal_pointer(&o->extents);
         operation_free(o);
         if (copy.inspected)
                 answer_inspection(&copy, portal, error);
+        else if (copy.read)
+                answer_read(&copy, portal, error);
         else
                 answer_discovery(&copy, portal, error);
         g_clear_pointer(&copy.wanted, g_array_unref);
+        g_clear_pointer(&copy.extents, g_array_unref);
         return 0;
 }
 
@@ -320,6 +365,20 @@ DlIscsiOperation *dl_iscsi_discover(DlIscsi *iscsi, const DlIscsiPortal *portal,
         DlIscsiOperation *o = operation_new(iscsi, portal, userdata);
 
         o->discovered = done;
+        return o;
+}
+
+DlIscsiOperation *dl_iscsi_read(DlIscsi *iscsi, const char *iqn, const DlIscsiPortal *portal,
+                                const DlIscsiCredentials *credentials, const DlIscsiExtent *extents,
+                                size_t n_extents, DlIscsiRead done, void *userdata)
+{
+        DlIscsiOperation *o = operation_new(iscsi, portal, userdata);
+
+        portal_at(portal->address)->n_asked--; /* that counts looks at LUNs */
+        portal_at(portal->address)->n_read++;
+        o->extents = g_array_new(FALSE, FALSE, sizeof(DlIscsiExtent));
+        g_array_append_vals(o->extents, extents, (guint)n_extents);
+        o->read = done;
         return o;
 }
 

@@ -21,6 +21,8 @@ typedef struct FakeLun {
         int error;               /* 0: none; a DlErrorCode: it cannot be inspected */
         uint8_t device_type;
         bool write_protected;
+        bool read_error;
+        GBytes *content; /* its first bytes; the rest are zeros. NULL: all are */
 } FakeLun;
 
 /* What the portal at this address does from now on, and with what it was asked before. luns are
@@ -32,7 +34,8 @@ void fake_portal_is_silent(const char *address);
 void fake_portal_names(const char *address, const char *iqn, const char *const *portals);
 
 unsigned fake_iscsi_in_flight(void);
-unsigned fake_iscsi_n_asked(const char *address);
+unsigned fake_iscsi_n_asked(const char *address); /* but for reads */
+unsigned fake_iscsi_n_read(const char *address);
 void fake_iscsi_forget(void);
 
 /* ---- domains (fake-virt.c) ----------------------------------------------------------------- */

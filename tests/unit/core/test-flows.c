@@ -751,7 +751,7 @@ static void test_free_in_flight(CoreFixture *f, gconstpointer data)
         attach(f, VM_A, -1);
         fake_portal_is_silent("p1");
         dl_flow_run(vm_a(f), &requests[0], anywhere, NULL);
-        dl_flow_device_list(f->core, &requests[1], NULL, NULL, true, NULL);
+        dl_flow_device_list(f->core, &requests[1], NULL, NULL, true, false, NULL);
         dl_flow_rescan(DL_LOOKUP_TARGET(f->core, IQN), &requests[2], NULL);
         dl_flow_attach_disk(DL_LOOKUP_VM(f->core, VM_B), &requests[3], &other, NULL);
         dl_flow_attach_disk(vm_a(f), &requests[4], &spec, NULL);

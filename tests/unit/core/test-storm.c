@@ -145,7 +145,8 @@ static DlJob *start_with_target(Storm *s)
         case 3:
                 return any(s, 4) ? NULL : dl_flow_forget(target, &request, NULL);
         case 4:
-                return dl_flow_device_list(s->core.core, &request, NULL, NULL, any(s, 2), NULL);
+                return dl_flow_device_list(s->core.core, &request, NULL, NULL, any(s, 2), false,
+                                           NULL);
         default:
                 return dl_flow_add_target(s->core.core, &request, iqns[n], args, 2, NULL);
         }

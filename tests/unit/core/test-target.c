@@ -466,25 +466,25 @@ static void test_device_list(CoreFixture *f, gconstpointer data)
 
         MAKE_TARGET(f, "p1");
         fake_portal_shows("p1", luns, 1);
-        dl_flow_device_list(f->core, &request, NULL, NULL, false, NULL);
+        dl_flow_device_list(f->core, &request, NULL, NULL, false, false, NULL);
         CORE_WAIT(f, result.n_done);
         g_assert_cmpuint(result.n_objects, ==, 0); /* nobody has looked yet */
         core_expect(&result, -1);
 
         request = core_request(f, &result);
-        dl_flow_device_list(f->core, &request, NULL, "iscsi", true, NULL);
+        dl_flow_device_list(f->core, &request, NULL, "iscsi", true, false, NULL);
         CORE_WAIT(f, result.n_done);
         g_assert_cmpuint(result.n_objects, ==, 1);
         core_expect(&result, -1);
 
         request = core_request(f, &result);
-        dl_flow_device_list(f->core, &request, known, "FCP", false, NULL);
+        dl_flow_device_list(f->core, &request, known, "FCP", false, false, NULL);
         CORE_WAIT(f, result.n_done);
         g_assert_cmpuint(result.n_objects, ==, 0);
         core_expect(&result, -1);
 
         request = core_request(f, &result);
-        dl_flow_device_list(f->core, &request, unknown, NULL, false, NULL);
+        dl_flow_device_list(f->core, &request, unknown, NULL, false, false, NULL);
         core_expect(&result, DL_ERROR_LUN_NOT_FOUND);
 
         fake_portal_fails("p1", DL_ERROR_PORTAL_UNREACHABLE);
@@ -497,7 +497,7 @@ static void test_device_list(CoreFixture *f, gconstpointer data)
 
         fake_portal_is_silent("p1");
         request = core_request(f, &result);
-        DlJob *job = dl_flow_device_list(f->core, &request, NULL, NULL, true, NULL);
+        DlJob *job = dl_flow_device_list(f->core, &request, NULL, NULL, true, false, NULL);
         CORE_WAIT(f, fake_iscsi_in_flight() == 1);
         g_assert_true(dl_job_cancel(job, NULL));
         core_expect(&result, DL_ERROR_CANCELLED);

@@ -61,7 +61,7 @@ static void test_reads_and_changes(CoreFixture *f, gconstpointer data)
         dl_flow_connect(DL_LOOKUP_TARGET(f->core, IQN), &request, NULL, true, NULL);
         core_expect(&result, DL_ERROR_PORTAL_UNREACHABLE);
         request = core_request(f, &result);
-        dl_flow_device_list(f->core, &request, NULL, NULL, false, NULL);
+        dl_flow_device_list(f->core, &request, NULL, NULL, false, false, NULL);
         core_expect(&result, -1);
         request = core_request(f, &result);
         dl_flow_forget(DL_LOOKUP_TARGET(f->core, IQN), &request, NULL);
@@ -117,7 +117,7 @@ static void test_free_in_flight(CoreFixture *f, gconstpointer data)
                                 NULL);
         dl_flow_create_vdisk(f->core, &requests[4], GUID, NULL, NULL, NULL);
         dl_flow_attach_disk(vm, &requests[5], &spec, NULL);
-        dl_flow_device_list(f->core, &requests[6], NULL, NULL, true, NULL);
+        dl_flow_device_list(f->core, &requests[6], NULL, NULL, true, false, NULL);
         dl_intent_write(
                 f->core,
                 &(DlIntent){.kind = DL_INTENT_PLUG, .vm = (char *)UUID, .vdisk = (char *)"v"}, NULL,
