@@ -56,8 +56,10 @@ static void resolve(void *data)
 
         /* Nobody waits longer than the deadline, so neither need the worker: its own resolver state
          * (thread-local in glibc) gets one try of that length a server. It must be made anew, or
-         * glibc finds it outdated and silently takes the system's again. */
-        res_nclose(&_res);
+         * glibc finds it outdated and silently takes the system's again. One that was never made
+         * is full of zeros, and to close it would close descriptor 0, whoever's that is. */
+        if (_res.options & RES_INIT)
+                res_nclose(&_res);
         if (res_ninit(&_res) == 0) {
                 _res.retrans = lookup->seconds;
                 _res.retry = 1;
