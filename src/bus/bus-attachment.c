@@ -174,6 +174,16 @@ DL_BUS_GETTER(get_last_error, DlAttachment, attachment, reply)
         return dl_bus_append_last_error(reply, &attachment->last_error);
 }
 
+DL_BUS_GETTER(get_guest_capacity, DlAttachment, attachment, reply)
+{
+        return sd_bus_message_append(reply, "t", attachment->guest_capacity);
+}
+
+DL_BUS_GETTER(get_resize_pending, DlAttachment, attachment, reply)
+{
+        return sd_bus_message_append(reply, "s", attachment->resize_pending);
+}
+
 const sd_bus_vtable dl_bus_attachment_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("HotPlug", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
@@ -201,5 +211,7 @@ const sd_bus_vtable dl_bus_attachment_vtable[] = {
         DL_BUS_CHANGES("DataPath", "s", get_data_path),
         DL_BUS_CHANGES("TargetDev", "s", get_target_dev),
         DL_BUS_CHANGES("LastError", "(ss)", get_last_error),
+        DL_BUS_CHANGES("GuestCapacity", "t", get_guest_capacity),
+        DL_BUS_CHANGES("ResizePending", "s", get_resize_pending),
         SD_BUS_VTABLE_END,
 };

@@ -39,6 +39,7 @@ struct DlCore {
 
         GHashTable *objects[_DL_KIND_MAX]; /* id → object, which owns its id */
         GHashTable *luns_by_target;        /* IQN → set of DlLun with a path through it */
+        GHashTable *attachments_of[4];     /* see attachment-index.h */
         GPtrArray *changed;                /* objects with something to announce */
         sd_event_source *flush;            /* runs when the loop has nothing else to do */
 

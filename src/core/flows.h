@@ -25,7 +25,8 @@ typedef struct DlRequest {
         const char *job_token; /* NULL: none */
         uint64_t timeout_usec; /* 0: the default of the operation */
         bool force;
-        bool dry_run; /* only tells, in the job's report, what would be done */
+        bool internal; /* nobody asked: the service does it by itself, and no limit is for it */
+        bool dry_run;  /* only tells, in the job's report, what would be done */
         DlJobDone done;
         void *userdata;
 } DlRequest;

@@ -58,6 +58,7 @@ static CtlExit exit_of(DlErrorCode code)
         case DL_ERROR_GUID_MISMATCH:
         case DL_ERROR_GUID_NOT_UNIQUE:
         case DL_ERROR_PATHS_INCONSISTENT:
+        case DL_ERROR_LUN_SHRUNK:
                 return CTL_EXIT_IDENTITY;
         case DL_ERROR_ENGINE_UNAVAILABLE:
                 return CTL_EXIT_SERVICE;

@@ -170,6 +170,7 @@ static const CtlColumn attachment_columns[] = {
         {"PLUGGED", .cut = CTL_CUT_NEVER},
         {"GUID", .cut = CTL_CUT_NEVER},
         {"VDISK", .min = 4, .optional = true},
+        {"RESIZE", .min = 6, .optional = true},
         {"ERROR", .min = 6, .optional = true},
         {},
 };
@@ -188,6 +189,7 @@ static void add_attachment(CtlTable *table, const CtlObjects *objects, JsonObjec
                 add_bool(table, ctl_json_bool(attachment, "Plugged"));
         ctl_table_add(table, guid);
         ctl_table_add(table, strcmp(alias, guid) == 0 ? "" : alias);
+        ctl_table_add(table, ctl_json_string(attachment, "ResizePending"));
         ctl_table_take(table, error_text(attachment, "LastError"));
 }
 

@@ -14,6 +14,7 @@ static const char *const names[_DL_ERROR_MAX] = {
         [DL_ERROR_GUID_MISMATCH] = "GuidMismatch",
         [DL_ERROR_GUID_NOT_UNIQUE] = "GuidNotUnique",
         [DL_ERROR_PATHS_INCONSISTENT] = "PathsInconsistent",
+        [DL_ERROR_LUN_SHRUNK] = "LunShrunk",
         [DL_ERROR_IN_USE] = "InUse",
         [DL_ERROR_NOT_SHAREABLE] = "NotShareable",
         [DL_ERROR_ALREADY_ATTACHED] = "AlreadyAttached",

@@ -41,6 +41,22 @@ void dl_virt_domain_free(DlVirtDomain *domain)
         g_free(domain);
 }
 
+DlVirtDiskSize *dl_virt_disk_size_new(const char *alias, uint64_t bytes)
+{
+        DlVirtDiskSize *size = g_new(DlVirtDiskSize, 1);
+
+        *size = (DlVirtDiskSize){.alias = g_strdup(alias), .bytes = bytes};
+        return size;
+}
+
+static void disk_size_free(void *p)
+{
+        DlVirtDiskSize *size = p;
+
+        g_free(size->alias);
+        g_free(size);
+}
+
 DlVirtJob *dl_virt_job_new(DlVirtWork run, const char *uuid, const char *text)
 {
         DlVirtJob *job = g_new0(DlVirtJob, 1);
@@ -50,6 +66,7 @@ DlVirtJob *dl_virt_job_new(DlVirtWork run, const char *uuid, const char *text)
                 .uuid = g_strdup(uuid),
                 .text = g_strdup(text),
                 .domains = g_ptr_array_new_with_free_func((GDestroyNotify)dl_virt_domain_free),
+                .sizes = g_ptr_array_new_with_free_func(disk_size_free),
         };
         return job;
 }
@@ -64,6 +81,7 @@ static void job_free(void *data)
         g_strfreev(job->args);
         dl_secret_unref(job->secret);
         g_ptr_array_unref(job->domains);
+        g_ptr_array_unref(job->sizes);
         g_clear_error(&job->error);
         g_free(job);
 }
@@ -102,11 +120,12 @@ static void call_free(DlVirtCall *call)
         g_free(call);
 }
 
-/* job NULL: there is nothing but the error. */
+/* job NULL: there is no result. */
 static void tell(const DlVirtAnswer *answer, const GError *error, const DlVirtJob *job)
 {
-        const GPtrArray *domains = job ? job->domains : NULL;
-        size_t n = error || !domains ? 0 : domains->len;
+        const GPtrArray *domains = error || !job ? NULL : job->domains;
+        const GPtrArray *sizes = error || !job ? NULL : job->sizes;
+        size_t n = domains ? domains->len : 0;
 
         if (answer->done)
                 answer->done(error, answer->userdata);
@@ -117,6 +136,9 @@ static void tell(const DlVirtAnswer *answer, const GError *error, const DlVirtJo
                                answer->userdata);
         else if (answer->got_block_job)
                 answer->got_block_job(error ? NULL : &job->block_job, error, answer->userdata);
+        else if (answer->got_sizes)
+                answer->got_sizes(sizes ? (DlVirtDiskSize *const *)sizes->pdata : NULL,
+                                  sizes ? sizes->len : 0, error, answer->userdata);
 }
 
 /* Ends the call; whatever else the callback does, nothing of the call is touched after it. */

@@ -116,6 +116,7 @@ struct DlVirtJob {
         bool flag;         /* the same */
 
         GPtrArray *domains;       /* result: DlVirtDomain */
+        GPtrArray *sizes;         /* result: DlVirtDiskSize */
         DlVirtBlockJob block_job; /* result */
         GError *error;
 
@@ -135,6 +136,7 @@ typedef struct DlVirtAnswer {
         DlVirtGotDomain got_domain;
         DlVirtListed listed;
         DlVirtGotBlockJob got_block_job;
+        DlVirtGotSizes got_sizes;
         void *userdata;
 } DlVirtAnswer;
 
@@ -143,6 +145,7 @@ DlVirtCall *dl_virt_submit(DlVirt *virt, DlVirtJob *job, const char *key, uint64
                            DlVirtAnswer answer);
 void dl_virt_drop_calls(DlVirt *virt); /* no callback of any of them comes */
 
+DlVirtDiskSize *dl_virt_disk_size_new(const char *alias, uint64_t bytes);
 void dl_virt_domain_free(DlVirtDomain *domain);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DlVirtDomain, dl_virt_domain_free)
 

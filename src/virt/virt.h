@@ -105,6 +105,27 @@ DlVirtCall *dl_virt_find_domains(DlVirt *virt, const char *const *texts, DlVirtL
 DlVirtCall *dl_virt_get_domain(DlVirt *virt, const char *uuid, DlVirtGotDomain done,
                                void *userdata);
 
+/* What a running VM sees of a disk. QEMU learns a size when it opens the disk, and when it is told
+ * to look again. */
+typedef struct DlVirtDiskSize {
+        char *alias;
+        uint64_t bytes;
+} DlVirtDiskSize;
+
+typedef void (*DlVirtGotSizes)(DlVirtDiskSize *const *sizes, size_t n_sizes, const GError *error,
+                               void *userdata);
+
+/* Of all disks of a running VM that QEMU knows the size of. VmNotRunning. */
+DlVirtCall *dl_virt_get_disk_sizes(DlVirt *virt, const char *uuid, DlVirtGotSizes done,
+                                   void *userdata);
+/*
+ * Makes QEMU read the size of the LUN anew and tell the guest. bytes: not more than the LUN has, or
+ * LibvirtError; QEMU takes what the LUN has then, even if that is more, or less than before.
+ * NotAttached, VmNotRunning.
+ */
+DlVirtCall *dl_virt_resize_disk(DlVirt *virt, const char *uuid, const char *alias, uint64_t bytes,
+                                DlVirtDone done, void *userdata);
+
 DlVirtCall *dl_virt_start(DlVirt *virt, const char *uuid, uint64_t timeout_usec, DlVirtDone done,
                           void *userdata);
 /*

@@ -4,6 +4,7 @@
  * may not be known yet. Loop thread only.
  */
 
+#include "core/model/attachment-index.h"
 #include "core/steps/connect.h"
 #include "core/steps/disk-place.h"
 #include "core/steps/disk-work.h"
@@ -150,13 +151,12 @@ static void undo_inline(DlOperation *op)
 static bool check_sharing(DlOperation *op, const DlLun *lun, GError **error)
 {
         const DlDomainAttachment *meta = dl_disk_work(op)->meta;
-        g_autoptr(GPtrArray) all = dl_core_list(op->job.object.core, DL_KIND_ATTACHMENT);
+        g_autoptr(GPtrArray)
+                all = dl_attachments_of(op->job.object.core, DL_BELONGS_TO_LUN, meta->guid);
 
         for (unsigned i = 0; i < all->len; i++) {
                 const DlAttachment *a = all->pdata[i];
 
-                if (strcmp(a->meta->guid, meta->guid) != 0)
-                        continue;
                 if (a->vm == op->vm) {
                         g_set_error(error, DL_ERROR, DL_ERROR_ALREADY_ATTACHED,
                                     "%s is attached to VM %s already", meta->guid, op->vm->name);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The device list, and looking at LUNs again. Loop thread only. */
 
+#include "core/model/attachment-index.h"
 #include "core/model/contents.h"
 #include "core/steps/connect.h"
+#include "core/steps/guest-size.h"
 #include "core/steps/operation.h"
 
 #include <string.h>
@@ -12,6 +14,7 @@ typedef struct ListWork {
         char *storage_type; /* NULL: any */
         bool refresh, look; /* at the targets; at what is on the LUNs */
         GPtrArray *asking;  /* Ask: targets that have not answered yet */
+        GPtrArray *telling; /* Tell: guests that have not been told the size yet */
 } ListWork;
 
 typedef struct Ask {
@@ -29,6 +32,16 @@ static void ask_free(gpointer p)
         g_free(ask);
 }
 
+/* A guest that is told the size of a LUN. Its job goes on if nobody waits for it any more. */
+typedef struct Tell {
+        DlOperation *op; /* NULL: it does not wait */
+} Tell;
+
+static void stop_telling(gpointer p)
+{
+        ((Tell *)p)->op = NULL;
+}
+
 static void work_free(void *p)
 {
         ListWork *work = p;
@@ -36,6 +49,7 @@ static void work_free(void *p)
         g_strfreev(work->guids);
         g_free(work->storage_type);
         g_ptr_array_unref(work->asking);
+        g_ptr_array_unref(work->telling);
         g_free(work);
 }
 
@@ -170,13 +184,88 @@ static void give(DlOperation *op)
         dl_op_next(op);
 }
 
-static const DlStep list_steps[] = {{"asking the targets", refresh, .dry = refresh},
-                                    {"looking at the content", look, .dry = look},
-                                    {"listing", give, .dry = give}};
+/* ---- the guests ---------------------------------------------------------------------------- */
 
-DlJob *dl_flow_device_list(DlCore *core, const DlRequest *request, const char *const *guids,
-                           const char *storage_type, bool do_refresh, bool check_status,
-                           GError **error)
+static void on_told(DlJob *job, const GError *error, void *userdata)
+{
+        g_autofree Tell *tell = userdata;
+        DlOperation *op = tell->op;
+
+        dl_core_take_call(job->object.core, tell);
+        if (!op)
+                return;
+        for (unsigned i = 0; i < job->report->len; i++)
+                dl_op_report(op, "%s", (char *)job->report->pdata[i]);
+        if (error)
+                dl_op_report(op, "%s", error->message);
+        g_ptr_array_remove(((ListWork *)op->data)->telling, tell);
+        if (((ListWork *)op->data)->telling->len == 0)
+                dl_op_next(op);
+}
+
+static void stop_telling_all(void *p)
+{
+        DlOperation *op = p;
+
+        g_ptr_array_set_size(((ListWork *)op->data)->telling, 0);
+}
+
+static void tell_guest(DlOperation *op, DlAttachment *a)
+{
+        Tell *tell = g_new0(Tell, 1);
+        DlRequest request = {.done = on_told, .userdata = tell, .internal = true};
+        g_autoptr(GError) error = NULL;
+
+        tell->op = op;
+        dl_core_keep_call(a->object.core, tell, g_free);
+        g_ptr_array_add(((ListWork *)op->data)->telling, tell);
+        a->refused_capacity = 0; /* somebody asks: it is tried again */
+        (void)dl_flow_resize(a, &request, false, &error);
+}
+
+/* Guests that see less than the LUN has are made to see it. */
+static void tell_guests(DlOperation *op)
+{
+        ListWork *work = op->data;
+        g_autoptr(GPtrArray) attachments = dl_attachments_of(op->job.object.core, DL_BELONGS_TO_LUN,
+                                                             work->guids[0]);
+
+        for (unsigned i = 0; i < attachments->len; i++)
+                if (((DlAttachment *)attachments->pdata[i])->plugged)
+                        tell_guest(op, attachments->pdata[i]);
+        if (work->telling->len == 0)
+                dl_op_next(op);
+        else
+                dl_op_wait(op, op, stop_telling_all);
+}
+
+static void would_tell_guests(DlOperation *op)
+{
+        const ListWork *work = op->data;
+        g_autoptr(GPtrArray) attachments = dl_attachments_of(op->job.object.core, DL_BELONGS_TO_LUN,
+                                                             work->guids[0]);
+
+        for (unsigned i = 0; i < attachments->len; i++) {
+                const DlAttachment *a = attachments->pdata[i];
+
+                if (strcmp(a->resize_pending, "refresh") == 0)
+                        dl_op_would(op, "tell VM %s the size of %s", a->vm->name, a->meta->guid);
+        }
+        dl_op_next(op);
+}
+
+/* The last is for a refresh of one LUN only. */
+static const DlStep list_steps[] = {
+        {"asking the targets", refresh, .dry = refresh},
+        {"looking at the content", look, .dry = look},
+        {"listing", give, .dry = give},
+        {"telling the guests", tell_guests, .dry = would_tell_guests},
+};
+#define LIST_STEPS 3
+
+static DlJob *start(DlCore *core, const DlRequest *request, const char *const *guids,
+                    const char *storage_type, bool do_refresh, bool check_status, unsigned n_steps,
+                    GError **error)
 {
         ListWork *work = g_new0(ListWork, 1);
 
@@ -185,15 +274,24 @@ DlJob *dl_flow_device_list(DlCore *core, const DlRequest *request, const char *c
         work->refresh = do_refresh;
         work->look = check_status;
         work->asking = g_ptr_array_new_with_free_func(ask_free);
+        work->telling = g_ptr_array_new_with_free_func(stop_telling);
         return (DlJob *)(do_refresh ? dl_op_new : dl_op_new_quiet)(
-                core, "device-list", request, list_steps, G_N_ELEMENTS(list_steps), 0, work,
-                work_free, error);
+                core, "device-list", request, list_steps, n_steps, 0, work, work_free, error);
+}
+
+DlJob *dl_flow_device_list(DlCore *core, const DlRequest *request, const char *const *guids,
+                           const char *storage_type, bool do_refresh, bool check_status,
+                           GError **error)
+{
+        return start(core, request, guids, storage_type, do_refresh, check_status, LIST_STEPS,
+                     error);
 }
 
 DlJob *dl_flow_lun_refresh(DlLun *lun, const DlRequest *request, GError **error)
 {
         const char *const guids[] = {lun->object.id, NULL};
-        DlJob *job = dl_flow_device_list(lun->object.core, request, guids, NULL, true, true, error);
+        DlJob *job = start(lun->object.core, request, guids, NULL, true, true,
+                           G_N_ELEMENTS(list_steps), error);
 
         if (job)
                 dl_op_concerns((DlOperation *)job, DL_KIND_LUN, lun->object.id);

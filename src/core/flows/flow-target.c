@@ -2,6 +2,7 @@
 /* What clients ask of a target: connect, unmanage, rescan, credentials, forget. Loop thread only.
  */
 
+#include "core/model/attachment-index.h"
 #include "core/steps/connect.h"
 #include "core/steps/disk-xml.h"
 #include "core/steps/operation.h"
@@ -325,15 +326,10 @@ DlJob *dl_flow_set_credentials(DlTarget *target, const DlRequest *request, const
 
 static DlAttachment *find_attachment(DlTarget *target)
 {
-        g_autoptr(GPtrArray) all = dl_core_list(target->object.core, DL_KIND_ATTACHMENT);
+        g_autoptr(GPtrArray) all = dl_attachments_of(target->object.core, DL_BELONGS_TO_TARGET,
+                                                     target->object.id);
 
-        for (unsigned i = 0; i < all->len; i++) {
-                DlAttachment *a = all->pdata[i];
-
-                if (g_strcmp0(a->meta->iqn, target->object.id) == 0)
-                        return a;
-        }
-        return NULL;
+        return all->len > 0 ? all->pdata[0] : NULL;
 }
 
 static void check_forget(DlOperation *op)

@@ -188,7 +188,7 @@ static const DlStep recover_steps[] = {
 
 static void recover(DlVm *vm, DlIntent *intent)
 {
-        static const DlRequest nobody = {0};
+        static const DlRequest nobody = {.internal = true};
         g_autoptr(GError) error = NULL;
 
         if (dl_intent_is_of_images(intent->kind)) {

@@ -4,7 +4,8 @@
  * disk element, found by its alias, tells whether it is plugged and where. Loop thread only.
  */
 
-#include "core/core-private.h"
+#include "core/model/attachment-index.h"
+#include "core/steps/guest-size.h"
 #include "core/steps/vdisk-create.h"
 #include "util/uuid.h"
 
@@ -98,6 +99,8 @@ static void look_at_disks(DlAttachment *a)
                 a->plugged = live != NULL;
                 dl_object_changed(&a->object, "Plugged");
         }
+        if (!a->plugged)
+                dl_guest_size_forget(a);
         a->in_config = inactive != NULL;
         take_left_out(a, a->meta->left_out && a->vm->live && !live && inactive);
         if (dl_set_string(&a->target_dev, disk && disk->target_dev ? disk->target_dev : ""))
@@ -137,6 +140,7 @@ static DlAttachment *attachment_new(DlVm *vm, const DlDomainAttachment *meta)
         a->vm = vm;
         a->meta = dl_domain_attachment_copy(meta);
         a->last_error.code = -1;
+        a->resize_pending = "";
         look_at_disks(a);
         return a;
 }
@@ -156,6 +160,7 @@ static void announce_neighbours(DlAttachment *a)
 static void remove_attachment(DlAttachment *a)
 {
         dl_object_unpublish(&a->object);
+        dl_attachment_index_remove(a);
         announce_neighbours(a);
         dl_attachment_free(a);
 }
@@ -196,13 +201,17 @@ void dl_attachments_merge(DlVm *vm)
                 if (!is_of_vm(meta, vm))
                         continue;
                 if (a) {
+                        dl_attachment_index_remove(a);
                         take_meta(a, meta);
                         look_at_disks(a);
+                        dl_attachment_index_add(a);
                         continue;
                 }
                 a = attachment_new(vm, meta);
                 dl_object_publish(&a->object);
+                dl_attachment_index_add(a);
                 announce_neighbours(a);
                 restore_what_is_missing(a);
         }
+        dl_guest_sizes_look(vm);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* LUNs by GUID: merging what portals answer, and judging what may be used. Loop thread only. */
 
-#include "core/core-private.h"
+#include "core/model/attachment-index.h"
 #include "core/model/contents.h"
 #include "core/model/foreign-use.h"
+#include "core/steps/guest-size.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,14 @@ bool dl_lun_check_usable(const DlLun *lun, GError **error)
                         return false;
                 }
         }
+        if (first && first->capacity < lun->promised) {
+                g_set_error(error, DL_ERROR, DL_ERROR_LUN_SHRUNK,
+                            "%s has shrunk from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                            " bytes while VMs have it; give it its size back on the storage array, "
+                            "or detach it from all VMs",
+                            lun->object.id, lun->promised, first->capacity);
+                return false;
+        }
         if (first && first->capacity == 0) {
                 g_set_error(error, DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
                             "%s has no medium, or no size", lun->object.id);
@@ -285,15 +294,14 @@ bool dl_lun_check_content(const DlLun *lun, GError **error)
 
 static GStrv find_holders(const DlLun *lun)
 {
-        g_autoptr(GPtrArray) attachments = dl_core_list(lun->object.core, DL_KIND_ATTACHMENT);
+        g_autoptr(GPtrArray) attachments = dl_attachments_of(lun->object.core, DL_BELONGS_TO_LUN,
+                                                             lun->object.id);
         g_autoptr(GPtrArray) holders = g_ptr_array_new();
 
-        for (unsigned i = 0; i < attachments->len; i++) {
-                const DlAttachment *a = attachments->pdata[i];
-
-                if (strcmp(a->meta->guid, lun->object.id) == 0)
-                        g_ptr_array_add(holders, g_strdup_printf("vm:%s", a->vm->name));
-        }
+        for (unsigned i = 0; i < attachments->len; i++)
+                g_ptr_array_add(holders,
+                                g_strdup_printf("vm:%s",
+                                                ((DlAttachment *)attachments->pdata[i])->vm->name));
         dl_foreign_use_list(lun, holders);
         if (dl_lun_content_counts(lun))
                 g_ptr_array_add(holders, dl_content_holder(lun->content));
@@ -340,8 +348,34 @@ static DlLunStatus judge(const DlLun *lun, const char *const *holders, char **re
         return why ? DL_LUN_UNUSABLE : DL_LUN_UNKNOWN;
 }
 
+/*
+ * What its attachments count on: the most that the LUN has had while it had any, and what guests
+ * see. Who has attachments is not known before libvirt was listed.
+ */
+static void update_promise(DlLun *lun)
+{
+        g_autoptr(GPtrArray) attachments = dl_attachments_of(lun->object.core, DL_BELONGS_TO_LUN,
+                                                             lun->object.id);
+        uint64_t promised = lun->promised;
+
+        if (attachments->len == 0 && !lun->object.core->vms_known)
+                return;
+        if (attachments->len == 0)
+                promised = 0;
+        for (unsigned i = 0; i < attachments->len; i++)
+                promised = MAX(promised, ((DlAttachment *)attachments->pdata[i])->guest_capacity);
+        if (attachments->len > 0 && is_seen(lun) && dl_lun_check_usable(lun, NULL))
+                promised = MAX(promised, lun->capacity);
+        if (promised == lun->promised)
+                return;
+        lun->promised = promised;
+        dl_persist_lun(lun);
+}
+
 void dl_lun_update(DlLun *lun)
 {
+        update_promise(lun);
+
         g_auto(GStrv) holders = find_holders(lun);
         g_autofree char *reason = NULL;
         DlLunStatus status = judge(lun, (const char *const *)holders, &reason);
@@ -359,6 +393,7 @@ void dl_lun_update(DlLun *lun)
                 holders = old;
                 dl_object_changed(&lun->object, "Holders");
         }
+        dl_guest_sizes_judge(lun);
 }
 
 void dl_luns_update(DlCore *core)

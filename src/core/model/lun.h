@@ -36,9 +36,10 @@ struct DlLun {
         DlObject object;  /* id: the GUID */
         GPtrArray *paths; /* DlPath */
         DlLunStatus status;
-        char *reason;                                     /* for people; "" if free */
-        GStrv holders;                                    /* who uses it: "vm:NAME"; never NULL */
-        uint64_t capacity;                                /* bytes */
+        char *reason;      /* for people; "" if free */
+        GStrv holders;     /* who uses it: "vm:NAME"; never NULL */
+        uint64_t capacity; /* bytes */
+        uint64_t promised; /* bytes that its attachments count on; 0: it has none */
         char *vendor, *product, *serial, *revision;       /* never NULL */
         uint32_t logical_block_size, physical_block_size; /* bytes */
         uint64_t discard_max_bytes;

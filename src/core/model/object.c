@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The tables of managed objects and the announcement of changes. Loop thread only. */
 
-#include "core/core-private.h"
+#include "core/model/attachment-index.h"
 
 #include <string.h>
 #include <time.h>
@@ -184,6 +184,7 @@ void dl_core_objects_init(DlCore *core)
                 core->objects[kind] = g_hash_table_new(g_str_hash, g_str_equal);
         core->luns_by_target = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                                      (GDestroyNotify)g_hash_table_unref);
+        dl_attachment_index_init(core);
         core->changed = g_ptr_array_new();
 }
 
@@ -192,6 +193,7 @@ void dl_core_objects_clear(DlCore *core)
         for (int kind = 0; kind < _DL_KIND_MAX; kind++)
                 g_clear_pointer(&core->objects[kind], g_hash_table_unref);
         g_clear_pointer(&core->luns_by_target, g_hash_table_unref);
+        dl_attachment_index_clear(core);
         g_clear_pointer(&core->changed, g_ptr_array_unref);
         core->flush = sd_event_source_disable_unref(core->flush);
 }

@@ -4,8 +4,8 @@
  * needed while a job uses it, and managed while a client or a running VM does. Loop thread only.
  */
 
-#include "core/core-private.h"
 #include "core/flows/missing.h"
+#include "core/model/attachment-index.h"
 #include "core/model/contents.h"
 #include "core/steps/connect.h"
 #include "core/steps/disk-xml.h"
@@ -195,27 +195,13 @@ void dl_target_set_credentials(DlTarget *target, const char *user, DlSecret *sec
 
 GPtrArray *dl_target_users(DlTarget *target)
 {
-        g_autoptr(GPtrArray) all = dl_core_list(target->object.core, DL_KIND_ATTACHMENT);
-        GPtrArray *users = g_ptr_array_new();
+        GPtrArray *users = dl_attachments_of(target->object.core, DL_BELONGS_TO_TARGET,
+                                             target->object.id);
 
-        for (unsigned i = 0; i < all->len; i++) {
-                DlAttachment *a = all->pdata[i];
-
-                if (a->plugged && g_strcmp0(a->meta->iqn, target->object.id) == 0)
-                        g_ptr_array_add(users, a);
-        }
+        for (unsigned i = users->len; i-- > 0;)
+                if (!((DlAttachment *)users->pdata[i])->plugged)
+                        g_ptr_array_remove_index(users, i);
         return users;
-}
-
-/* A digest of who uses it: 0 for nobody. */
-static uint64_t users_mark(DlTarget *target)
-{
-        g_autoptr(GPtrArray) users = dl_target_users(target);
-        uint64_t mark = users->len;
-
-        for (unsigned i = 0; i < users->len; i++)
-                mark = mark * 31 + g_str_hash(((DlObject *)users->pdata[i])->id);
-        return users->len > 0 ? MAX(mark, 1) : 0;
 }
 
 bool dl_target_is_managed(const DlTarget *target)
@@ -290,16 +276,6 @@ static void let_go(DlTarget *target)
         target->next_check_usec = 0;
 }
 
-static bool has_attachment(const DlTarget *target)
-{
-        g_autoptr(GPtrArray) all = dl_core_list(target->object.core, DL_KIND_ATTACHMENT);
-
-        for (unsigned i = 0; i < all->len; i++)
-                if (g_strcmp0(((DlAttachment *)all->pdata[i])->meta->iqn, target->object.id) == 0)
-                        return true;
-        return false;
-}
-
 static void on_secret_forgotten(const GError *error, void *userdata)
 {
         if (error) /* without libvirt's daemon its secrets are gone, too */
@@ -312,7 +288,8 @@ static void forget_unused_secret(DlTarget *target)
         DlCore *core = target->object.core;
 
         if (target->secret_given && target->n_jobs == 0 && core->vms_known &&
-            (!target->secret || !has_attachment(target)))
+            (!target->secret ||
+             !dl_attachments_has_any(core, DL_BELONGS_TO_TARGET, target->object.id)))
                 dl_disk_forget_secret(target, on_secret_forgotten, NULL);
 }
 
@@ -337,10 +314,10 @@ static uint64_t next_check(DlTarget *target, bool missed)
 
 static void schedule(DlCore *core);
 
-void dl_target_update(DlTarget *target)
+static void update(DlTarget *target)
 {
         DlCore *core = target->object.core;
-        uint64_t users = users_mark(target);
+        uint64_t users = dl_attachments_mark(core, DL_BELONGS_TO_TARGET, target->object.id);
         bool held = update_hold(target, users > 0);
         bool missed = dl_target_is_missed(target);
         bool managed = target->pinned || held || users > 0 || missed;
@@ -369,15 +346,22 @@ void dl_target_update(DlTarget *target)
         forget_unused_secret(target);
         if (missed)
                 dl_missing_look(target);
-        schedule(core);
 }
 
+void dl_target_update(DlTarget *target)
+{
+        update(target);
+        schedule(target->object.core);
+}
+
+/* The timer looks at all of them: once is enough. */
 void dl_targets_update(DlCore *core)
 {
         g_autoptr(GPtrArray) targets = dl_core_list(core, DL_KIND_TARGET);
 
         for (unsigned i = 0; i < targets->len; i++)
-                dl_target_update(targets->pdata[i]);
+                update(targets->pdata[i]);
+        schedule(core);
 }
 
 /* ---- housekeeping: holds that expire, checks that are due ---------------------------------- */
@@ -414,7 +398,7 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
         for (unsigned i = 0; i < targets->len; i++) {
                 DlTarget *target = targets->pdata[i];
 
-                dl_target_update(target);
+                update(target);
                 if (!target->checking && target->next_check_usec > 0 &&
                     target->next_check_usec <= dl_now())
                         check(target);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vDisks. Loop thread only. */
 
-#include "core/core-private.h"
+#include "core/model/attachment-index.h"
 #include "util/uuid.h"
 
 #include <string.h>
@@ -45,13 +45,7 @@ DlLun *dl_vdisk_lun(const DlVDisk *vdisk)
 
 GPtrArray *dl_vdisk_attachments(DlVDisk *vdisk)
 {
-        g_autoptr(GPtrArray) all = dl_core_list(vdisk->object.core, DL_KIND_ATTACHMENT);
-        GPtrArray *attachments = g_ptr_array_new();
-
-        for (unsigned i = 0; i < all->len; i++)
-                if (strcmp(((DlAttachment *)all->pdata[i])->meta->vdisk, vdisk->object.id) == 0)
-                        g_ptr_array_add(attachments, all->pdata[i]);
-        return attachments;
+        return dl_attachments_of(vdisk->object.core, DL_BELONGS_TO_VDISK, vdisk->object.id);
 }
 
 DlImage *dl_vdisk_find_image(const DlVDisk *vdisk, const char *uid, unsigned *ret_index)

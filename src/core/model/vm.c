@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* VMs: what libvirt says, taken over as it comes. Loop thread only. */
 
-#include "core/core-private.h"
+#include "core/model/attachment-index.h"
 #include "core/model/foreign-use.h"
 #include "core/steps/operation.h"
 #include "core/flows/recover.h"
@@ -25,13 +25,7 @@ const char *dl_vm_host(const DlVm *vm)
 
 GPtrArray *dl_vm_attachments(DlVm *vm)
 {
-        g_autoptr(GPtrArray) all = dl_core_list(vm->object.core, DL_KIND_ATTACHMENT);
-        GPtrArray *attachments = g_ptr_array_new();
-
-        for (unsigned i = 0; i < all->len; i++)
-                if (((DlAttachment *)all->pdata[i])->vm == vm)
-                        g_ptr_array_add(attachments, all->pdata[i]);
-        return attachments;
+        return dl_attachments_of(vm->object.core, DL_BELONGS_TO_VM, vm->object.id);
 }
 
 GPtrArray *dl_vm_required_targets(DlVm *vm)
@@ -134,6 +128,7 @@ static DlVm *vm_new(DlCore *core, const char *uuid)
 void dl_vm_free(DlVm *vm)
 {
         dl_virt_cancel(vm->look);
+        dl_virt_cancel(vm->size_look);
         dl_domain_free(vm->live);
         dl_domain_free(vm->inactive);
         g_free(vm->name);
@@ -195,7 +190,8 @@ void dl_vm_gone(DlVm *vm)
         tell_who_waits(vm, vm->releasing, true);
         dl_object_unpublish(&vm->object);
         dl_virt_cancel(vm->look);
-        vm->look = NULL;
+        dl_virt_cancel(vm->size_look);
+        vm->look = vm->size_look = NULL;
         if (!dl_vm_is_wanted(vm))
                 dl_vm_free(vm); /* else the last operation that waits for it does */
         if (had_foreign)

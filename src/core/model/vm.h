@@ -18,7 +18,8 @@ struct DlVm {
         unsigned n_aside;   /* operations that will want it again */
         DlVirtCall *look;   /* a look at it under way */
         bool look_again;
-        uint64_t asked;  /* the newest answer that was taken over, see DlVirtDomain */
+        DlVirtCall *size_look; /* a look at the sizes of its disks under way */
+        uint64_t asked;        /* the newest answer that was taken over, see DlVirtDomain */
         char *releasing; /* alias of the disk that an operation waits for the guest to release */
         void (*released)(bool released, void *userdata);
         void *released_userdata;
@@ -49,6 +50,13 @@ struct DlAttachment {
         char *target_dev;         /* "vda"; "" if in neither */
         DlAddress *address;       /* as the domain has it, else as asked for; may be NULL */
         DlLastError last_error;
+
+        /* see guest-size.h */
+        uint64_t guest_capacity;    /* bytes that the running guest sees; 0: not plugged, or not
+                                     * known (yet) */
+        uint64_t refused_capacity;  /* that QEMU did not take; 0: none */
+        const char *resize_pending; /* "", "refresh", "replug", "restart": as last announced */
+        bool resizing;              /* a job that nobody waits for is at it */
 };
 
 DlVDisk *dl_attachment_vdisk(const DlAttachment *attachment); /* NULL if it was deleted */

@@ -251,6 +251,7 @@ void dl_persist_lun(DlLun *lun)
         dl_json_add_string(b, "serial", lun->serial);
         dl_json_add_string(b, "revision", lun->revision);
         dl_json_add_int(b, "capacity", (int64_t)lun->capacity);
+        dl_json_add_int(b, "promised", (int64_t)lun->promised);
         dl_json_add_int(b, "logical-block-size", lun->logical_block_size);
         dl_json_add_int(b, "physical-block-size", lun->physical_block_size);
         dl_json_add_int(b, "discard-max-bytes", (int64_t)lun->discard_max_bytes);
@@ -466,6 +467,7 @@ static void load_lun(DlCore *core, const char *guid, JsonObject *row, const char
         dl_set_string(&lun->serial, dl_json_string(row, "serial", ""));
         dl_set_string(&lun->revision, dl_json_string(row, "revision", ""));
         lun->capacity = (uint64_t)dl_json_int(row, "capacity", 0, INT64_MAX, 0);
+        lun->promised = (uint64_t)dl_json_int(row, "promised", 0, INT64_MAX, 0);
         lun->logical_block_size = (uint32_t)dl_json_int(row, "logical-block-size", 0, UINT32_MAX,
                                                         0);
         lun->physical_block_size = (uint32_t)dl_json_int(row, "physical-block-size", 0, UINT32_MAX,

@@ -2,6 +2,7 @@
 /* Asks all portals of a target side by side. Loop thread only. */
 
 #include "core/steps/connect.h"
+#include "core/steps/guest-size.h"
 
 /* How long good portals wait for the others. */
 #define GRACE_USEC (1 * G_USEC_PER_SEC)
@@ -99,6 +100,7 @@ static void finish(DlConnect *connect)
 
         connect_free(connect);
         dl_target_update(target);
+        dl_guest_sizes_follow(target);
         tell(target, done, userdata, error);
 }
 

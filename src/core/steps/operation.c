@@ -316,16 +316,21 @@ static int on_kick(sd_event_source *source, void *userdata)
 
 /* ---- construction -------------------------------------------------------------------------- */
 
-static bool within_limits(DlCore *core, uint32_t uid, GError **error)
+/* What the service does by itself is no client's, and is as much as there is to do. */
+static bool within_limits(DlCore *core, const DlRequest *request, GError **error)
 {
         unsigned total = 0, own = 0;
         GHashTableIter iter;
         gpointer op;
 
+        if (request->internal)
+                return true;
         g_hash_table_iter_init(&iter, core->operations);
         while (g_hash_table_iter_next(&iter, &op, NULL)) {
+                if (((DlOperation *)op)->internal)
+                        continue;
                 total++;
-                own += ((DlOperation *)op)->job.uid == uid;
+                own += ((DlOperation *)op)->job.uid == request->uid;
         }
         if (total < core->settings->jobs_max && own < core->settings->jobs_per_client_max)
                 return true;
@@ -361,7 +366,7 @@ DlOperation *dl_op_new_quiet(DlCore *core, const char *operation, const DlReques
 {
         char id[16];
 
-        if (!within_limits(core, request->uid, error)) {
+        if (!within_limits(core, request, error)) {
                 if (free_data)
                         free_data(data);
                 return NULL;
@@ -390,6 +395,7 @@ DlOperation *dl_op_new_quiet(DlCore *core, const char *operation, const DlReques
         op->data = data;
         op->free_data = free_data;
         op->force = request->force;
+        op->internal = request->internal;
         op->done = request->done;
         op->userdata = request->userdata;
 

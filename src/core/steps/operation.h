@@ -44,6 +44,7 @@ struct DlOperation {
 
         DlVm *vm; /* that it has, or waits for, alone; NULL: none */
         bool force;
+        bool internal;
 
         /* engine */
         DlJobDone done;

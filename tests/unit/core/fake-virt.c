@@ -15,6 +15,7 @@ enum {
 
 typedef struct Disk {
         char *alias, *xml;
+        uint64_t bytes; /* that the guest sees */
 } Disk;
 
 typedef struct Domain {
@@ -49,6 +50,8 @@ struct DlVirtCall {
         DlVirtGotDomain got;
         DlVirtListed listed;
         DlVirtGotBlockJob got_block_job;
+        DlVirtGotSizes got_sizes;
+        uint64_t bytes;
         void *userdata;
 };
 
@@ -63,6 +66,7 @@ static char *committing; /* the file that is */
 static unsigned n_looks;
 static FakeGuest guest;
 static bool late_call;
+static uint64_t size_of_luns = 1024 * 1024 * 1024;
 static char *answered; /* alias of the disk that the guest has an answer for */
 
 /* ---- domains ------------------------------------------------------------------------------- */
@@ -141,6 +145,7 @@ static void set_running(Domain *domain, bool running)
 
                 disk->alias = g_strdup(from->alias);
                 disk->xml = g_strdup(from->xml);
+                disk->bytes = size_of_luns;
                 g_ptr_array_add(domain->disks[LIVE], disk);
         }
 }
@@ -192,6 +197,11 @@ void fake_domain_drop_disk(const char *uuid, DlVirtAffect where, const char *ali
 
         if (disk)
                 g_ptr_array_remove(domain->disks[i], disk);
+}
+
+void fake_guest_sees(uint64_t bytes)
+{
+        size_of_luns = bytes;
 }
 
 void fake_guest_does(FakeGuest does)
@@ -342,6 +352,7 @@ void fake_virt_forget(void)
         block_job = (DlVirtBlockJob){};
         n_looks = 0;
         guest = FAKE_GUEST_RELEASES;
+        size_of_luns = 1024 * 1024 * 1024;
         late_call = false;
 }
 
@@ -368,6 +379,7 @@ static void attach(Domain *domain, int where, const char *xml)
         Disk *disk = parse_disk(domain, xml);
 
         g_assert_null(find_disk(domain, where, disk->alias));
+        disk->bytes = size_of_luns;
         g_ptr_array_add(domain->disks[where], disk);
 }
 
@@ -507,6 +519,8 @@ static void carry_out(const DlVirtCall *call, Domain *domain)
                 attach(domain, CONFIG, call->text);
         else if (strcmp(call->what, "update config") == 0)
                 update_config(domain, call->text);
+        else if (strcmp(call->what, "resize") == 0)
+                find_disk(domain, LIVE, call->text)->bytes = call->bytes;
         else if (strcmp(call->what, "detach live") == 0)
                 detach_live(domain, call->text);
         else if (strcmp(call->what, "detach config") == 0)
@@ -591,6 +605,21 @@ static void answer_list(const DlVirtCall *call, const GError *error)
                      call->userdata);
 }
 
+static void answer_sizes(const DlVirtCall *call, const Domain *domain, const GError *error)
+{
+        g_autoptr(GPtrArray) sizes = g_ptr_array_new_with_free_func(g_free);
+
+        for (unsigned i = 0; domain && i < domain->disks[LIVE]->len; i++) {
+                const Disk *disk = domain->disks[LIVE]->pdata[i];
+                DlVirtDiskSize *size = g_new(DlVirtDiskSize, 1);
+
+                *size = (DlVirtDiskSize){disk->alias, disk->bytes};
+                g_ptr_array_add(sizes, size);
+        }
+        call->got_sizes((DlVirtDiskSize *const *)sizes->pdata, error ? 0 : sizes->len, error,
+                        call->userdata);
+}
+
 static int on_answer(sd_event_source *source, void *userdata)
 {
         DlVirtCall *call = userdata;
@@ -616,6 +645,8 @@ static int on_answer(sd_event_source *source, void *userdata)
                 answer_list(&copy, error);
         else if (copy.got_block_job)
                 copy.got_block_job(error ? NULL : &block_job, error, copy.userdata);
+        else if (copy.got_sizes)
+                answer_sizes(&copy, domain, error);
         else
                 copy.done(error, copy.userdata);
         tell_answer(uuid);
@@ -737,6 +768,23 @@ DlVirtCall *dl_virt_get_domain(DlVirt *v, const char *uuid, DlVirtGotDomain done
         DlVirtCall *call = call_new("look", uuid, NULL, userdata);
 
         call->got = done;
+        return call;
+}
+
+DlVirtCall *dl_virt_get_disk_sizes(DlVirt *v, const char *uuid, DlVirtGotSizes done, void *userdata)
+{
+        DlVirtCall *call = call_new("sizes", uuid, NULL, userdata);
+
+        call->got_sizes = done;
+        return call;
+}
+
+DlVirtCall *dl_virt_resize_disk(DlVirt *v, const char *uuid, const char *alias, uint64_t bytes,
+                                DlVirtDone done, void *userdata)
+{
+        DlVirtCall *call = change_new("resize", uuid, alias, done, userdata);
+
+        call->bytes = bytes;
         return call;
 }
 

@@ -60,6 +60,8 @@ void fake_domain_set_metadata(const char *uuid, const char *xml);
 const char *fake_domain_disk(const char *uuid, DlVirtAffect where, const char *alias);
 void fake_domain_drop_disk(const char *uuid, DlVirtAffect where, const char *alias);
 void fake_guest_does(FakeGuest does);
+/* The size of disks that are plugged, or started with, from now on; 1 GiB before. */
+void fake_guest_sees(uint64_t bytes);
 
 /* The events. */
 void fake_virt_tell(const char *uuid);
@@ -67,8 +69,8 @@ void fake_virt_disconnect(void);
 void fake_virt_connect(void);
 
 /* The next call of this name ("list", "look", "start", "shutdown", "destroy", "attach config",
- * "attach live", "detach config", "detach live", "metadata", "secret") fails; with effect, it is
- * done all the same. */
+ * "attach live", "detach config", "detach live", "metadata", "secret", "sizes", "resize") fails;
+ * with effect, it is done all the same. */
 void fake_virt_fail(const char *what, int code, bool effect);
 /* Calls of this name do not end until they are let go. */
 void fake_virt_hold(const char *what);

@@ -20,7 +20,7 @@ static const char *const documented[] = {
         [CTL_EXIT_CANCELLED] = "Cancelled",
         [CTL_EXIT_GUEST] = "GuestDidNotRelease",
         [CTL_EXIT_LIBVIRT] = "LibvirtError",
-        [CTL_EXIT_IDENTITY] = "GuidMismatch GuidNotUnique PathsInconsistent",
+        [CTL_EXIT_IDENTITY] = "GuidMismatch GuidNotUnique PathsInconsistent LunShrunk",
         [CTL_EXIT_SERVICE] = "EngineUnavailable",
 };
 
