@@ -19,7 +19,7 @@ _directlunctl_options() {
         attach) echo "$common --iface --device --index --boot-order --address --shared --readonly" \
                 "--optional --propagate-errors --no-plug --data-path --alias --description --lun" \
                 "--secret-file --secret-fd --ask-secret --force --if-needed" ;;
-        run) echo "$common --on" ;;
+        run) echo "$common --on --autostart" ;;
         stop) echo "$common --graceful" ;;
         '') echo "$common --version" ;;
         *) echo "$common" ;;
@@ -47,7 +47,7 @@ _directlunctl_arguments() {
 
         case $command in
         '') echo 'discover connect unmanage targets list show create attach plug unplug detach' \
-                'vms run stop jobs cancel monitor' ;;
+                'vms run stop prepare-start jobs cancel monitor' ;;
         connect | unmanage) ((count == 0)) && _directlunctl_words targets ;;
         list) _directlunctl_words luns ;;
         show) ((count == 0)) && _directlunctl_words objects ;;

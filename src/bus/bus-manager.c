@@ -311,6 +311,41 @@ static int method_get_vm(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         return dl_bus_call_begin(m, NULL, &method);
 }
 
+/* ---- PrepareStart -------------------------------------------------------------------------- */
+
+typedef struct PrepareStartArgs {
+        const char *xml;
+} PrepareStartArgs;
+
+static bool parse_prepare_start(DlBusCall *call, void *args, GError **error)
+{
+        PrepareStartArgs *a = args;
+        int r = sd_bus_message_read(call->message, "s", &a->xml);
+
+        return dl_bus_read_ok(r, "domain_xml", error) && dl_bus_parse_options(call, NULL, error);
+}
+
+static DlJob *start_prepare_start(DlBusCall *call, void *args, void *object,
+                                  const DlRequest *request, GError **error)
+{
+        const PrepareStartArgs *a = args;
+
+        return dl_flow_prepare_start(call->bus->core, request, a->xml, error);
+}
+
+static int method_prepare_start(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        static const DlBusMethod method = {
+                .verb = "prepare-start",
+                .args_size = sizeof(PrepareStartArgs),
+                .parse = parse_prepare_start,
+                .action = DL_BUS_RUN_VM,
+                .start = start_prepare_start,
+        };
+
+        return dl_bus_call_begin(m, NULL, &method);
+}
+
 /* ---- what is answered at once -------------------------------------------------------------- */
 
 static int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
@@ -363,6 +398,8 @@ const sd_bus_vtable dl_bus_manager_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetVm", SD_BUS_ARGS("s", name_or_uuid), SD_BUS_RESULT("o", vm),
                                 method_get_vm, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("PrepareStart", SD_BUS_ARGS("s", domain_xml, "a{sv}", options),
+                                SD_BUS_NO_RESULT, method_prepare_start, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("s", state), method_describe,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

@@ -236,6 +236,11 @@ DL_BUS_GETTER(get_state, DlVm, vm, reply)
         return sd_bus_message_append(reply, "s", dl_virt_state_name(vm->state));
 }
 
+DL_BUS_GETTER(get_autostart, DlVm, vm, reply)
+{
+        return sd_bus_message_append(reply, "b", vm->autostart);
+}
+
 DL_BUS_GETTER(get_host, DlVm, vm, reply)
 {
         return dl_bus_append_text(reply, dl_vm_host(vm));
@@ -273,6 +278,7 @@ const sd_bus_vtable dl_bus_vm_vtable[] = {
         DL_BUS_CONST("Uuid", "s", get_uuid),
         DL_BUS_CHANGES("State", "s", get_state),
         DL_BUS_CHANGES("Host", "s", get_host),
+        DL_BUS_CHANGES("Autostart", "b", get_autostart),
         DL_BUS_CHANGES("Attachments", "ao", get_attachments),
         DL_BUS_CHANGES("RequiredTargets", "ao", get_required_targets),
         SD_BUS_VTABLE_END,

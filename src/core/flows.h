@@ -158,6 +158,11 @@ DlJob *dl_flow_run(DlVm *vm, const DlRequest *request, const char *const *hosts,
 DlJob *dl_flow_restart(DlVm *vm, const DlRequest *request, const char *const *hosts,
                        GError **error);
 
+/* Proves what a domain that somebody else is about to start will open, as its XML has it; for
+ * libvirt's hook: nothing is asked of libvirt about domains. Action: run-vm. */
+DlJob *dl_flow_prepare_start(DlCore *core, const DlRequest *request, const char *xml,
+                             GError **error);
+
 /* Powers off; graceful: asks the guest and waits. Then its connections are released. Repeating is
  * no error. Action: run-vm. */
 DlJob *dl_flow_stop(DlVm *vm, const DlRequest *request, bool graceful, GError **error);

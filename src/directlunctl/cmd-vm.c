@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vms, run, stop. Options are GOption's until the end. One thread. */
+/* vms, run, stop, prepare-start. Options are GOption's until the end. One thread. */
 
 #include "directlunctl/command.h"
 #include "directlunctl/view.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static bool run_vms(Ctl *ctl, char **args, GError **error)
 {
@@ -19,9 +20,12 @@ static bool run_vms(Ctl *ctl, char **args, GError **error)
 }
 
 static char **hosts;
-static gboolean graceful;
+static gboolean graceful, autostart;
 
 static const GOptionEntry run_options[] = {
+        {"autostart", 0, 0, G_OPTION_ARG_NONE, &autostart,
+         "all VMs with disks that libvirt should have started at boot; try again until --timeout",
+         NULL},
         {"on", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &hosts,
          "prefer this host (may be repeated, the best first)", "HOST"},
         {},
@@ -61,9 +65,9 @@ static bool runs_as_wanted(Ctl *ctl, const char *path, const GError *failure)
                (!hosts || g_strv_contains((const char *const *)hosts, ctl_json_string(vm, "Host")));
 }
 
-static bool run_run(Ctl *ctl, char **args, GError **error)
+static bool run_one(Ctl *ctl, const char *name, GError **error)
 {
-        g_autofree char *path = ctl_find_vm(ctl, args[0], error);
+        g_autofree char *path = ctl_find_vm(ctl, name, error);
         g_autoptr(CtlCall) call = path ? ctl_call_new(ctl, path, "Vm", "Run", error) : NULL;
         g_autoptr(sd_bus_message) reply = NULL;
         g_autoptr(GError) failure = NULL;
@@ -77,6 +81,71 @@ static bool run_run(Ctl *ctl, char **args, GError **error)
                 return show(ctl, path, reply, error);
         g_propagate_error(error, g_steal_pointer(&failure));
         return false;
+}
+
+/* How often a VM whose LUNs are not there yet is tried. */
+#define AUTOSTART_PAUSE_USEC (5 * G_USEC_PER_SEC)
+
+/* UUIDs of those that libvirt has not started, or could not. */
+static GPtrArray *left_by_autostart(Ctl *ctl, GError **error)
+{
+        g_autoptr(CtlObjects) objects = ctl_objects_load(ctl, error);
+        g_autoptr(GPtrArray) vms = NULL;
+        GPtrArray *uuids;
+
+        if (!objects)
+                return NULL;
+        vms = ctl_objects_of_kind(objects, "vm");
+        uuids = g_ptr_array_new_with_free_func(g_free);
+        for (unsigned i = 0; i < vms->len; i++) {
+                JsonObject *vm = vms->pdata[i];
+
+                if (ctl_json_bool(vm, "Autostart") && ctl_json_length(vm, "Attachments") > 0 &&
+                    strcmp(ctl_json_string(vm, "State"), "shutoff") == 0)
+                        g_ptr_array_add(uuids, g_strdup(ctl_json_string(vm, "Uuid")));
+        }
+        return uuids;
+}
+
+/* Only those that were off in the beginning: one that was stopped since stays so. */
+static bool run_autostart(Ctl *ctl, GError **error)
+{
+        gint64 end = g_get_monotonic_time() + (gint64)ctl->timeout_msec * 1000;
+        g_autoptr(GPtrArray) left = left_by_autostart(ctl, error);
+        g_autoptr(GError) last = NULL;
+
+        if (!left)
+                return false;
+        ctl->timeout_msec = 0; /* each try has the service's own */
+        for (;;) {
+                for (unsigned i = left->len; i > 0; i--) {
+                        g_autoptr(GError) failure = NULL;
+
+                        if (run_one(ctl, left->pdata[i - 1], &failure)) {
+                                g_ptr_array_remove_index(left, i - 1);
+                                continue;
+                        }
+                        ctl_note(ctl, "Not yet: %s", failure->message);
+                        g_clear_error(&last);
+                        last = g_steal_pointer(&failure);
+                }
+                if (left->len == 0)
+                        return true;
+                if (g_get_monotonic_time() + AUTOSTART_PAUSE_USEC > end)
+                        break;
+                g_usleep(AUTOSTART_PAUSE_USEC);
+        }
+        g_propagate_error(error, g_steal_pointer(&last));
+        return false;
+}
+
+static bool run_run(Ctl *ctl, char **args, GError **error)
+{
+        if (autostart && args[0])
+                return ctl_usage_error(error, "--autostart is for all VMs, not for one");
+        if (!autostart && !args[0])
+                return ctl_usage_error(error, "usage: directlunctl run [OPTION…] VM");
+        return autostart ? run_autostart(ctl, error) : run_one(ctl, args[0], error);
 }
 
 /* The VM's state; NULL with an error. */
@@ -108,11 +177,48 @@ static bool run_stop(Ctl *ctl, char **args, GError **error)
         return reply && show(ctl, path, strcmp(state, "shutoff") != 0, error);
 }
 
+#define XML_BYTES_MAX (16U * 1024 * 1024)
+
+/* Of the file, or (NULL) of standard input. */
+static char *read_xml(const char *path, GError **error)
+{
+        g_autoptr(GIOChannel) channel = path ? g_io_channel_new_file(path, "r", error)
+                                             : g_io_channel_unix_new(STDIN_FILENO);
+        g_autofree char *text = NULL;
+        gsize size;
+
+        if (!channel ||
+            g_io_channel_read_to_end(channel, &text, &size, error) != G_IO_STATUS_NORMAL)
+                return NULL;
+        if (size > XML_BYTES_MAX || strlen(text) != size) {
+                ctl_usage_error(error, "that is not the XML of a domain");
+                return NULL;
+        }
+        return g_steal_pointer(&text);
+}
+
+static bool run_prepare_start(Ctl *ctl, char **args, GError **error)
+{
+        g_autofree char *xml = read_xml(args[0], error);
+        g_autoptr(CtlCall)
+                call = xml ? ctl_call_new(ctl, CTL_ROOT, "Manager", "PrepareStart", error) : NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
+
+        if (!call)
+                return false;
+        ctl_call_append(call, "s", xml);
+        ctl_call_open(call);
+        reply = ctl_call_run(call, error);
+        return reply;
+}
+
 static const GOptionEntry no_options[] = {{}};
 
 const CtlCommand ctl_vm_commands[] = {
         {"vms", "", "List the VMs", 0, 0, no_options, run_vms},
-        {"run", "VM", "Connect what a VM needs, and start it", 1, 1, run_options, run_run},
+        {"run", "VM", "Connect what a VM needs, and start it", 0, 1, run_options, run_run},
         {"stop", "VM", "Stop a VM and let go of its connections", 1, 1, stop_options, run_stop},
+        {"prepare-start", "[FILE]", "Prove the disks of a domain's XML; for libvirt's hook", 0, 1,
+         no_options, run_prepare_start},
         {},
 };

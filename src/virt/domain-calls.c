@@ -118,6 +118,10 @@ static DlVirtDomain *read_once(virDomainPtr domain)
         d->name = g_strdup(virDomainGetName(domain));
         d->state = state_from_libvirt(state);
         d->persistent = persistent;
+        int autostart = 0;
+        if (persistent && virDomainGetAutostart(domain, &autostart) < 0)
+                return NULL;
+        d->autostart = autostart;
 
         if (dl_virt_state_is_active(d->state)) {
                 d->live_xml = dl_virt_read_xml(domain, 0);

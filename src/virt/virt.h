@@ -37,7 +37,7 @@ typedef struct DlVirtDomain {
         char *uuid;
         char *name;
         DlVirtState state;
-        bool persistent;
+        bool persistent, autostart;
         char *live_xml;     /* NULL if not active */
         char *inactive_xml; /* NULL if not persistent */
         uint64_t asked;     /* grows with every call: of two answers, which was asked for later */

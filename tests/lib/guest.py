@@ -213,7 +213,8 @@ class Guest:
             self._serial += 1
             self._socket.sendall(b'\n%d %s\n' % (self._serial, base64.b64encode(b'exit 7')))
             answer = self._answer(self._serial, min(deadline, time.monotonic() + 0.5))
-            if answer and answer[0] == 7:
+            # A busy machine may answer the last question only when the next was asked.
+            if answer and answer[0] == 7 or re.search(rb'@\d+ 7 @', self._buffer):
                 return self
         raise GuestError('the guest did not boot within %.0f s; it said: %r'
                          % (timeout, self._buffer[-500:]))

@@ -97,6 +97,12 @@ static bool says_left_out(const DlDomain *domain)
         return false;
 }
 
+static void on_started(const GError *error, void *userdata)
+{
+        ((DlOperation *)userdata)->vm->starting = false;
+        on_done(error, userdata);
+}
+
 static void start_vm(DlOperation *op)
 {
         RunWork *work = op->data;
@@ -104,11 +110,12 @@ static void start_vm(DlOperation *op)
         const char *vm = op->vm->object.id;
         g_auto(GStrv) left_out = dl_run_proof_left_out(work->proof);
 
+        op->vm->starting = true;
         if (left_out[0] || says_left_out(op->vm->inactive))
                 wait_for_call(op, dl_virt_start_without(virt, vm, (const char *const *)left_out,
-                                                        START_TIMEOUT_USEC, on_done, op));
+                                                        START_TIMEOUT_USEC, on_started, op));
         else
-                wait_for_call(op, dl_virt_start(virt, vm, START_TIMEOUT_USEC, on_done, op));
+                wait_for_call(op, dl_virt_start(virt, vm, START_TIMEOUT_USEC, on_started, op));
 }
 
 static void say_what_is_left_out(DlOperation *op)

@@ -157,6 +157,10 @@ DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain)
                 dl_object_changed(&vm->object, "Host");
         }
         vm->persistent = domain->persistent;
+        if (vm->autostart != domain->autostart) {
+                vm->autostart = domain->autostart;
+                dl_object_changed(&vm->object, "Autostart");
+        }
         bool had_foreign = dl_foreign_use_has_any(vm);
         replace_domain(&vm->live, parse(vm->name, domain->live_xml));
         replace_domain(&vm->inactive, parse(vm->name, domain->inactive_xml));

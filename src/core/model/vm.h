@@ -11,7 +11,7 @@ struct DlVm {
         DlObject object; /* id: the domain's UUID */
         char *name;
         DlVirtState state;
-        bool persistent;
+        bool persistent, autostart;
         DlDomain *live;     /* NULL if not active */
         DlDomain *inactive; /* NULL if transient */
         GQueue queue;       /* DlOperation that want it; the head has it */
@@ -23,6 +23,7 @@ struct DlVm {
         char *releasing; /* alias of the disk that an operation waits for the guest to release */
         void (*released)(bool released, void *userdata);
         void *released_userdata;
+        bool starting;                   /* Run has proven its disks, and is starting it */
         void (*stopped)(void *userdata); /* an operation waits for its end */
         void *stopped_userdata;
 };

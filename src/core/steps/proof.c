@@ -167,6 +167,19 @@ DlProof *dl_proof_start(DlCore *core, const char *guid, const char *iqn, uint64_
         return proof;
 }
 
+bool dl_proof_is_at(const DlProof *proof, const char *address, uint16_t port)
+{
+        const DlLun *lun = DL_LOOKUP_LUN(proof->core, proof->guid);
+        const DlPortal *portal = address ? dl_target_find_portal(proof->target, address, port)
+                                         : NULL;
+
+        for (unsigned i = 0; lun && portal && i < lun->paths->len; i++)
+                if (is_proven_on(proof, lun->paths->pdata[i], portal) &&
+                    ((DlPath *)lun->paths->pdata[i])->lun == proof->lun)
+                        return true;
+        return false;
+}
+
 void dl_proof_free(DlProof *proof)
 {
         if (!proof)

@@ -46,4 +46,6 @@ typedef struct DlProof {
 DlProof *dl_proof_start(DlCore *core, const char *guid, const char *iqn, uint64_t lun,
                         bool readonly, void (*done)(const GError *error, void *userdata),
                         void *userdata);
+/* Whether this portal, too, has just shown the LUN at proof->lun. */
+bool dl_proof_is_at(const DlProof *proof, const char *address, uint16_t port);
 void dl_proof_free(DlProof *proof); /* takes NULL */
