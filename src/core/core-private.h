@@ -21,6 +21,7 @@ typedef struct DlContents DlContents; /* contents.h */
 typedef void (*DlPersisted)(const GError *error, void *userdata);
 
 struct DlCore {
+        DlCore *original; /* of a scratch copy (see scratch.h); else NULL */
         sd_event *event;
         const DlSettings *settings;
         DlCoreObserver observer;

@@ -69,8 +69,8 @@ static void adopt_inline(DlOperation *op)
                 dl_op_next(op);
                 return;
         }
-        w->made_target = DL_LOOKUP_TARGET(op->job.object.core, work->meta->iqn) == NULL;
-        DlTarget *target = dl_target_ensure(op->job.object.core, work->meta->iqn, &error);
+        w->made_target = DL_LOOKUP_TARGET(op->core, work->meta->iqn) == NULL;
+        DlTarget *target = dl_target_ensure(op->core, work->meta->iqn, &error);
         if (!target) {
                 dl_op_fail(op, g_steal_pointer(&error));
                 return;
@@ -101,17 +101,18 @@ static void connect_inline(DlOperation *op)
                 dl_op_next(op);
 }
 
-static void tell_inline(DlOperation *op)
+/* The scratch copy gets it. */
+static void try_inline(DlOperation *op)
 {
         const Wish *w = wish(op);
         const char *iqn = dl_disk_work(op)->meta->iqn;
-        DlTarget *target = w->address ? DL_LOOKUP_TARGET(op->job.object.core, iqn) : NULL;
+        DlTarget *target = w->address ? DL_LOOKUP_TARGET(op->core, iqn) : NULL;
 
         if (w->address && (!target || !dl_target_find_portal(target, w->address, w->port)))
                 dl_op_would(op, "add the portal %s:%u of target %s", w->address, w->port, iqn);
         if (w->chap.user)
                 dl_op_would(op, "keep the credentials given for target %s", iqn);
-        dl_op_next(op);
+        adopt_inline(op);
 }
 
 /* Others use the target: it is made what it was before. */
@@ -151,8 +152,7 @@ static void undo_inline(DlOperation *op)
 static bool check_sharing(DlOperation *op, const DlLun *lun, GError **error)
 {
         const DlDomainAttachment *meta = dl_disk_work(op)->meta;
-        g_autoptr(GPtrArray)
-                all = dl_attachments_of(op->job.object.core, DL_BELONGS_TO_LUN, meta->guid);
+        g_autoptr(GPtrArray) all = dl_attachments_of(op->core, DL_BELONGS_TO_LUN, meta->guid);
 
         for (unsigned i = 0; i < all->len; i++) {
                 const DlAttachment *a = all->pdata[i];
@@ -218,7 +218,7 @@ static bool check_plug(DlOperation *op, GError **error)
 
 static void look_for_others(DlOperation *op)
 {
-        const DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, dl_disk_work(op)->meta->guid);
+        const DlLun *lun = DL_LOOKUP_LUN(op->core, dl_disk_work(op)->meta->guid);
 
         if (lun && !op->force)
                 dl_foreign_use_look(op, lun);
@@ -229,7 +229,7 @@ static void look_for_others(DlOperation *op)
 static void check(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
-        const DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, work->meta->guid);
+        const DlLun *lun = DL_LOOKUP_LUN(op->core, work->meta->guid);
         g_autoptr(GError) error = NULL;
 
         if (!lun) {
@@ -251,13 +251,13 @@ static void check(DlOperation *op)
 /* What is on a vDisk is its users' own. */
 static bool must_be_empty(DlOperation *op)
 {
-        return !op->force && !DL_LOOKUP_VDISK(op->job.object.core, dl_disk_work(op)->vdisk);
+        return !op->force && !DL_LOOKUP_VDISK(op->core, dl_disk_work(op)->vdisk);
 }
 
 static void check_content(void *userdata)
 {
         DlOperation *op = userdata;
-        const DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, dl_disk_work(op)->meta->guid);
+        const DlLun *lun = DL_LOOKUP_LUN(op->core, dl_disk_work(op)->meta->guid);
         g_autoptr(GError) error = NULL;
 
         if (!lun || !must_be_empty(op) || dl_lun_check_content(lun, &error))
@@ -269,7 +269,7 @@ static void check_content(void *userdata)
 /* Now: somebody may have begun to use it since it was looked at. */
 static void look_at_content(DlOperation *op)
 {
-        DlCore *core = op->job.object.core;
+        DlCore *core = op->core;
         DlLun *lun = DL_LOOKUP_LUN(core, dl_disk_work(op)->meta->guid);
 
         if (lun && must_be_empty(op))
@@ -297,7 +297,7 @@ static void on_vdisk(DlVDisk *vdisk, bool created, const GError *error, void *us
 static void ensure_vdisk(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
-        DlCore *core = op->job.object.core;
+        DlCore *core = op->core;
         DlVDisk *vdisk = DL_LOOKUP_VDISK(core, work->vdisk);
 
         if (vdisk)
@@ -316,7 +316,7 @@ static void on_vdisk_removed(const GError *error, void *userdata)
 
 static void undo_vdisk(DlOperation *op)
 {
-        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->job.object.core, dl_disk_work(op)->vdisk);
+        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->core, dl_disk_work(op)->vdisk);
 
         if (vdisk && wish(op)->made_vdisk && !dl_disk_work(op)->leave_to_recovery)
                 dl_vdisk_remove(vdisk, on_vdisk_removed, op);
@@ -328,7 +328,7 @@ static void tell_vdisk(DlOperation *op)
 {
         const DlDiskWork *work = dl_disk_work(op);
 
-        if (!DL_LOOKUP_VDISK(op->job.object.core, work->vdisk))
+        if (!DL_LOOKUP_VDISK(op->core, work->vdisk))
                 dl_op_would(op, "make the vDisk %s of %s", work->vdisk, work->meta->guid);
         dl_op_next(op);
 }
@@ -336,7 +336,7 @@ static void tell_vdisk(DlOperation *op)
 /* Another operation may have been faster: from here to the intent nothing is waited for. */
 static void check_again(DlOperation *op)
 {
-        const DlLun *lun = DL_LOOKUP_LUN(op->job.object.core, dl_disk_work(op)->meta->guid);
+        const DlLun *lun = DL_LOOKUP_LUN(op->core, dl_disk_work(op)->meta->guid);
         g_autoptr(GError) error = NULL;
 
         if (check_sharing(op, lun, &error))
@@ -384,7 +384,7 @@ static void tell_attachment(DlOperation *op)
 
 static const DlStep attach_steps[] = {
         {"looking at the VM", dl_step_look, .dry = dl_step_look},
-        {"connecting to the target", adopt_inline, undo_inline, .dry = tell_inline},
+        {"connecting to the target", adopt_inline, undo_inline, .dry = try_inline},
         {"connecting to the target", connect_inline, .dry = connect_inline},
         {"checking", look_for_others, .dry = look_for_others},
         {"checking", check, .dry = check},

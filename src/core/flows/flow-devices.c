@@ -92,7 +92,7 @@ static bool concerns(const ListWork *work, DlTarget *target)
 static void refresh(DlOperation *op)
 {
         ListWork *work = op->data;
-        g_autoptr(GPtrArray) targets = dl_core_list(op->job.object.core, DL_KIND_TARGET);
+        g_autoptr(GPtrArray) targets = dl_core_list(op->core, DL_KIND_TARGET);
 
         for (unsigned i = 0; work->refresh && i < targets->len; i++) {
                 Ask *ask;
@@ -123,7 +123,7 @@ static bool is_of_type(const ListWork *work, const DlLun *lun)
 static GPtrArray *choose(DlOperation *op, const char **ret_unknown)
 {
         const ListWork *work = op->data;
-        DlCore *core = op->job.object.core;
+        DlCore *core = op->core;
         g_autoptr(GPtrArray) all = work->guids ? NULL : dl_core_list(core, DL_KIND_LUN);
         GPtrArray *luns = g_ptr_array_new();
 
@@ -160,10 +160,10 @@ static void look(DlOperation *op)
                 if (!work->refresh && dl_contents_is_fresh(luns->pdata[i]))
                         g_ptr_array_remove_index(luns, i);
         if (work->look && luns->len > 0)
-                dl_op_wait(op,
-                           dl_contents_wait(op->job.object.core, (DlLun **)luns->pdata, luns->len,
-                                            on_looked, op),
-                           (void (*)(void *))dl_contents_cancel);
+                dl_op_wait(
+                        op,
+                        dl_contents_wait(op->core, (DlLun **)luns->pdata, luns->len, on_looked, op),
+                        (void (*)(void *))dl_contents_cancel);
         else
                 dl_op_next(op);
 }
@@ -227,8 +227,8 @@ static void tell_guest(DlOperation *op, DlAttachment *a)
 static void tell_guests(DlOperation *op)
 {
         ListWork *work = op->data;
-        g_autoptr(GPtrArray) attachments = dl_attachments_of(op->job.object.core, DL_BELONGS_TO_LUN,
-                                                             work->guids[0]);
+        g_autoptr(GPtrArray)
+                attachments = dl_attachments_of(op->core, DL_BELONGS_TO_LUN, work->guids[0]);
 
         for (unsigned i = 0; i < attachments->len; i++)
                 if (((DlAttachment *)attachments->pdata[i])->plugged)
@@ -242,8 +242,8 @@ static void tell_guests(DlOperation *op)
 static void would_tell_guests(DlOperation *op)
 {
         const ListWork *work = op->data;
-        g_autoptr(GPtrArray) attachments = dl_attachments_of(op->job.object.core, DL_BELONGS_TO_LUN,
-                                                             work->guids[0]);
+        g_autoptr(GPtrArray)
+                attachments = dl_attachments_of(op->core, DL_BELONGS_TO_LUN, work->guids[0]);
 
         for (unsigned i = 0; i < attachments->len; i++) {
                 const DlAttachment *a = attachments->pdata[i];

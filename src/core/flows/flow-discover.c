@@ -97,7 +97,7 @@ static bool is_known_for(const DlTarget *target, const DlChap *chap)
 static bool take_over(DlOperation *op, const DlIscsiFoundTarget *found, GError **error)
 {
         const DiscoverWork *work = op->data;
-        DlTarget *target = dl_target_ensure(op->job.object.core, found->iqn, error);
+        DlTarget *target = dl_target_ensure(op->core, found->iqn, error);
 
         if (!target)
                 return false;
@@ -122,7 +122,7 @@ static bool take_over(DlOperation *op, const DlIscsiFoundTarget *found, GError *
 static void tell_found(DlOperation *op, const DlIscsiFoundTarget *found)
 {
         const DiscoverWork *work = op->data;
-        const DlTarget *target = DL_LOOKUP_TARGET(op->job.object.core, found->iqn);
+        const DlTarget *target = DL_LOOKUP_TARGET(op->core, found->iqn);
 
         if (!target)
                 dl_op_would(op, "add target %s", found->iqn);
@@ -135,7 +135,7 @@ static void tell_found(DlOperation *op, const DlIscsiFoundTarget *found)
 static bool has_room(DlOperation *op, const DlIscsiFoundTarget *targets, size_t n_targets,
                      GError **error)
 {
-        DlCore *core = op->job.object.core;
+        DlCore *core = op->core;
 
         for (size_t i = 0; i < n_targets; i++)
                 if (!DL_LOOKUP_TARGET(core, targets[i].iqn) &&
@@ -182,9 +182,7 @@ static void discover(DlOperation *op)
                 .target_secret = work->chap.target_secret,
         };
 
-        dl_op_wait(op,
-                   dl_iscsi_discover(op->job.object.core->iscsi, &portal, &credentials,
-                                     on_discovered, op),
+        dl_op_wait(op, dl_iscsi_discover(op->core->iscsi, &portal, &credentials, on_discovered, op),
                    (void (*)(void *))dl_iscsi_cancel);
 }
 
@@ -229,7 +227,7 @@ static void add(DlOperation *op)
 {
         const AddWork *work = op->data;
         g_autoptr(GError) error = NULL;
-        DlTarget *target = dl_target_ensure(op->job.object.core, work->iqn, &error);
+        DlTarget *target = dl_target_ensure(op->core, work->iqn, &error);
 
         if (!target) {
                 dl_op_fail(op, g_steal_pointer(&error));
@@ -246,7 +244,7 @@ static void add(DlOperation *op)
 static void tell_add(DlOperation *op)
 {
         const AddWork *work = op->data;
-        DlCore *core = op->job.object.core;
+        DlCore *core = op->core;
         DlTarget *target = DL_LOOKUP_TARGET(core, work->iqn);
         g_autoptr(GError) error = NULL;
 

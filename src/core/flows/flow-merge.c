@@ -60,9 +60,7 @@ static void check_room(DlOperation *op)
         if (!vdisk || !dl_vdisk_find_image(vdisk, work->image, &index) || index < 2)
                 dl_op_next(op);
         else
-                dl_op_wait(op,
-                           dl_virt_check_room(op->job.object.core->virt, work->file, dl_disk_called,
-                                              op),
+                dl_op_wait(op, dl_virt_check_room(op->core->virt, work->file, dl_disk_called, op),
                            (void (*)(void *))dl_virt_cancel);
 }
 
@@ -109,9 +107,9 @@ static void start_copying(DlOperation *op)
         const DlDiskWork *work = dl_disk_work(op);
 
         dl_op_wait(op,
-                   dl_virt_commit_image(op->job.object.core->virt, op->vm->object.id,
-                                        work->disk_alias, work->file,
-                                        dl_image_work(op)->bytes_per_sec, dl_disk_called, op),
+                   dl_virt_commit_image(op->core->virt, op->vm->object.id, work->disk_alias,
+                                        work->file, dl_image_work(op)->bytes_per_sec,
+                                        dl_disk_called, op),
                    (void (*)(void *))dl_virt_cancel);
 }
 
@@ -137,7 +135,7 @@ static void stop_copying(DlOperation *op)
                 dl_op_next(op);
         else
                 dl_op_wait(op,
-                           dl_virt_end_block_job(op->job.object.core->virt, op->vm->object.id,
+                           dl_virt_end_block_job(op->core->virt, op->vm->object.id,
                                                  dl_disk_work(op)->disk_alias, false, on_ended, op),
                            (void (*)(void *))dl_virt_cancel);
 }
@@ -168,8 +166,8 @@ static void pause_copying(DlOperation *op)
         int r;
 
         iw->pause_usec = CLAMP(iw->pause_usec * 2, PAUSE_MIN_USEC, PAUSE_MAX_USEC);
-        r = sd_event_add_time_relative(op->job.object.core->event, &iw->timer, CLOCK_MONOTONIC,
-                                       iw->pause_usec, 0, on_pause_over, op);
+        r = sd_event_add_time_relative(op->core->event, &iw->timer, CLOCK_MONOTONIC, iw->pause_usec,
+                                       0, on_pause_over, op);
         if (r < 0)
                 dl_op_failf(op, DL_ERROR_FAILED, "No timer: %s", g_strerror(-r));
 }
@@ -196,8 +194,7 @@ static void on_copying(const DlVirtBlockJob *job, const GError *error, void *use
 static void look_at_copying(DlOperation *op)
 {
         dl_image_work(op)->call = dl_virt_get_block_job(
-                op->job.object.core->virt, op->vm->object.id, dl_disk_work(op)->disk_alias,
-                on_copying, op);
+                op->core->virt, op->vm->object.id, dl_disk_work(op)->disk_alias, on_copying, op);
 }
 
 static void watch(DlOperation *op)
@@ -216,7 +213,7 @@ static void pivot(DlOperation *op)
                 dl_op_next(op);
         else
                 dl_op_wait(op,
-                           dl_virt_end_block_job(op->job.object.core->virt, op->vm->object.id,
+                           dl_virt_end_block_job(op->core->virt, op->vm->object.id,
                                                  dl_disk_work(op)->disk_alias, true, dl_disk_called,
                                                  op),
                            (void (*)(void *))dl_virt_cancel);

@@ -29,11 +29,6 @@ static void work_free(void *p)
         g_free(work);
 }
 
-static DlCore *core_of(DlOperation *op)
-{
-        return op->job.object.core;
-}
-
 static void wait_for_call(DlOperation *op, DlVirtCall *call)
 {
         dl_op_wait(op, call, (void (*)(void *))dl_virt_cancel);
@@ -74,7 +69,7 @@ static void on_proven(const GError *error, void *userdata)
         if (error)
                 dl_op_failf(op, DL_ERROR_NO_HOST_AVAILABLE,
                             "No host can run VM %s; host %s: %s: %s", op->vm->name,
-                            dl_core_local_host(core_of(op))->object.id,
+                            dl_core_local_host(op->core)->object.id,
                             dl_error_name((int)dl_error_code(error)), error->message);
         else
                 dl_op_next(op);
@@ -84,7 +79,7 @@ static void prove(DlOperation *op)
 {
         RunWork *work = op->data;
 
-        work->proof = dl_run_proof_start(op->vm, on_proven, op);
+        work->proof = dl_run_proof_start(op->core, op->vm, on_proven, op);
         dl_op_wait(op, op, stop_proof);
 }
 
@@ -106,7 +101,7 @@ static void on_started(const GError *error, void *userdata)
 static void start_vm(DlOperation *op)
 {
         RunWork *work = op->data;
-        DlVirt *virt = core_of(op)->virt;
+        DlVirt *virt = op->core->virt;
         const char *vm = op->vm->object.id;
         g_auto(GStrv) left_out = dl_run_proof_left_out(work->proof);
 
@@ -138,7 +133,7 @@ static void say_what_is_left_out(DlOperation *op)
 
 static void give_host(DlOperation *op)
 {
-        op->job.result_string = g_strdup(dl_core_local_host(core_of(op))->object.id);
+        op->job.result_string = g_strdup(dl_core_local_host(op->core)->object.id);
         dl_op_next(op);
 }
 
@@ -161,7 +156,7 @@ static void tell_config(DlOperation *op)
 static void tell_start(DlOperation *op)
 {
         dl_op_would(op, "start VM %s on host %s", op->vm->name,
-                    dl_core_local_host(core_of(op))->object.id);
+                    dl_core_local_host(op->core)->object.id);
         dl_op_next(op);
 }
 
@@ -281,7 +276,7 @@ static void on_shutdown_requested(const GError *error, void *userdata)
 static void stop_vm(DlOperation *op)
 {
         RunWork *work = op->data;
-        DlVirt *virt = core_of(op)->virt;
+        DlVirt *virt = op->core->virt;
 
         if (work->graceful)
                 wait_for_call(op,
@@ -295,7 +290,7 @@ static void on_looked_after_stop(const DlVirtDomain *domain, const GError *error
         DlOperation *op = userdata;
 
         if (domain)
-                dl_vm_merge(core_of(op), domain);
+                dl_vm_merge(op->job.object.core, domain);
         else if (dl_error_code(error) != DL_ERROR_VM_NOT_FOUND) {
                 dl_op_fail(op, g_error_copy(error));
                 return;
@@ -306,7 +301,7 @@ static void on_looked_after_stop(const DlVirtDomain *domain, const GError *error
 
 static void look_after_stop(DlOperation *op)
 {
-        wait_for_call(op, dl_virt_get_domain(core_of(op)->virt, op->vm->object.id,
+        wait_for_call(op, dl_virt_get_domain(op->core->virt, op->vm->object.id,
                                              on_looked_after_stop, op));
 }
 

@@ -46,7 +46,7 @@ static bool check_quiesce(DlOperation *op, GError **error)
 static bool check_depth(DlOperation *op, GError **error)
 {
         const DlVDisk *vdisk = dl_image_work_vdisk(op);
-        unsigned max = op->job.object.core->settings->images_max;
+        unsigned max = op->core->settings->images_max;
 
         if (vdisk->images->len <= max)
                 return true;
@@ -96,8 +96,8 @@ static void take(DlOperation *op)
                 return;
         }
         dl_op_wait(op,
-                   dl_virt_snapshot(op->job.object.core->virt, op->vm->object.id, work->disk_alias,
-                                    work->file, dl_image_work(op)->quiesce, on_snapshot, op),
+                   dl_virt_snapshot(op->core->virt, op->vm->object.id, work->disk_alias, work->file,
+                                    dl_image_work(op)->quiesce, on_snapshot, op),
                    (void (*)(void *))dl_virt_cancel);
 }
 

@@ -20,7 +20,8 @@ static void work_free(void *p)
 {
         TargetWork *work = p;
 
-        dl_target_release(work->target);
+        if (work->target)
+                dl_target_release(work->target);
         g_strfreev(work->guids);
         dl_chap_clear(&work->chap);
         g_free(work);
@@ -33,12 +34,12 @@ static DlOperation *start(DlTarget *target, const char *operation, const DlReque
         TargetWork *work = g_new0(TargetWork, 1);
         DlOperation *op;
 
-        work->target = target;
-        dl_target_acquire(target);
         op = dl_op_new(target->object.core, operation, request, steps, n_steps, 0, work, work_free,
                        error);
         if (!op)
                 return NULL;
+        work->target = DL_LOOKUP_TARGET(op->core, target->object.id);
+        dl_target_acquire(work->target);
         dl_op_concerns(op, DL_KIND_TARGET, target->object.id);
         *ret_work = work;
         return op;
@@ -93,7 +94,7 @@ static void ask(DlOperation *op)
 static void check_wanted(DlOperation *op)
 {
         TargetWork *work = op->data;
-        DlCore *core = op->job.object.core;
+        DlCore *core = op->core;
 
         for (GStrv guid = work->guids; guid && *guid; guid++) {
                 DlLun *lun = DL_LOOKUP_LUN(core, *guid);

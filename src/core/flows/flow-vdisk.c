@@ -72,7 +72,7 @@ static void on_created(DlVDisk *vdisk, bool created, const GError *error, void *
 static void check_create(DlOperation *op)
 {
         const VDiskWork *work = op->data;
-        DlCore *core = op->job.object.core;
+        DlCore *core = op->core;
         DlVDisk *vdisk = dl_vdisk_of_guid(core, work->guid);
         g_autoptr(GError) error = NULL;
 
@@ -94,8 +94,7 @@ static void create(DlOperation *op)
 {
         const VDiskWork *work = op->data;
 
-        dl_vdisk_create(op->job.object.core, work->guid, work->alias, work->description, on_created,
-                        op);
+        dl_vdisk_create(op->core, work->guid, work->alias, work->description, on_created, op);
 }
 
 static void tell_create(DlOperation *op)
@@ -136,7 +135,7 @@ static void on_written(const GError *error, void *userdata)
 static DlVDisk *find(DlOperation *op)
 {
         const VDiskWork *work = op->data;
-        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->job.object.core, work->id);
+        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->core, work->id);
 
         if (!vdisk)
                 dl_op_failf(op, DL_ERROR_LUN_NOT_FOUND, "The vDisk %s was deleted", work->id);

@@ -139,7 +139,7 @@ void dl_contents_want(DlLun *lun)
 {
         DlContents *contents = lun->object.core->contents;
 
-        if (!dl_contents_is_fresh(lun) &&
+        if (!lun->object.core->original && !dl_contents_is_fresh(lun) &&
             !g_hash_table_contains(contents->queued, lun->object.id) &&
             !is_being_looked_at(contents, lun->object.id))
                 enqueue(contents, &contents->background, lun->object.id);

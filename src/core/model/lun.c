@@ -598,7 +598,7 @@ void dl_luns_merge(DlTarget *target, const DlPortal *portal, const DlIscsiInspec
                         DlVDisk *vdisk = dl_lun_vdisk(lun);
 
                         dl_object_publish(&lun->object);
-                        if (vdisk)
+                        if (vdisk && !core->original)
                                 dl_object_changed(&vdisk->object, "Lun");
                 }
                 dl_persist_lun(lun);

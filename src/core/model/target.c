@@ -66,7 +66,7 @@ void dl_target_free(DlTarget *target)
 /* The host shows the states of all targets. */
 static void announce_to_host(DlCore *core)
 {
-        DlHost *host = dl_core_local_host(core);
+        DlHost *host = core->original ? NULL : dl_core_local_host(core);
 
         if (host)
                 dl_object_changed(&host->object, "Targets");
@@ -287,7 +287,7 @@ static void forget_unused_secret(DlTarget *target)
 {
         DlCore *core = target->object.core;
 
-        if (target->secret_given && target->n_jobs == 0 && core->vms_known &&
+        if (!core->original && target->secret_given && target->n_jobs == 0 && core->vms_known &&
             (!target->secret ||
              !dl_attachments_has_any(core, DL_BELONGS_TO_TARGET, target->object.id)))
                 dl_disk_forget_secret(target, on_secret_forgotten, NULL);
@@ -425,6 +425,8 @@ static void schedule(DlCore *core)
         gpointer target;
         uint64_t next = UINT64_MAX;
 
+        if (core->original)
+                return;
         g_hash_table_iter_init(&iter, core->objects[DL_KIND_TARGET]);
         while (g_hash_table_iter_next(&iter, NULL, &target))
                 next = MIN(next, next_event(target));

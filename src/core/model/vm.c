@@ -138,6 +138,19 @@ void dl_vm_free(DlVm *vm)
         g_free(vm);
 }
 
+static void announce_required_targets(DlVm *vm)
+{
+        g_autoptr(GPtrArray) targets = dl_vm_required_targets(vm);
+        uint64_t mark = targets->len;
+
+        for (unsigned i = 0; i < targets->len; i++)
+                mark = mark * 31 + g_str_hash(((DlObject *)targets->pdata[i])->id);
+        if (mark == vm->required_mark)
+                return;
+        vm->required_mark = mark;
+        dl_object_changed(&vm->object, "RequiredTargets");
+}
+
 DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain)
 {
         DlVm *vm = DL_LOOKUP_VM(core, domain->uuid);
@@ -170,7 +183,7 @@ DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain)
         dl_attachments_merge(vm);
         if (renamed || had_foreign || dl_foreign_use_has_any(vm))
                 dl_luns_update(core);
-        dl_object_changed(&vm->object, "RequiredTargets");
+        announce_required_targets(vm);
         dl_targets_update(core);
         /* Stopped, or an event was lost: it is gone all the same. */
         if (vm->releasing && !dl_vm_find_disk(vm->live, vm->releasing))

@@ -18,8 +18,9 @@ struct DlVm {
         unsigned n_aside;   /* operations that will want it again */
         DlVirtCall *look;   /* a look at it under way */
         bool look_again;
-        DlVirtCall *size_look; /* a look at the sizes of its disks under way */
-        uint64_t asked;        /* the newest answer that was taken over, see DlVirtDomain */
+        DlVirtCall *size_look;  /* a look at the sizes of its disks under way */
+        uint64_t required_mark; /* a digest of the required targets that were announced last */
+        uint64_t asked;         /* the newest answer that was taken over, see DlVirtDomain */
         char *releasing; /* alias of the disk that an operation waits for the guest to release */
         void (*released)(bool released, void *userdata);
         void *released_userdata;

@@ -54,8 +54,11 @@ static void write_row(DlCore *core, const char *kind, const char *key, const cha
                       DlPersisted done, void *userdata)
 {
         DlStoreOp op = {.key = key, .value = value};
-        Write *write = g_new(Write, 1);
+        Write *write;
 
+        if (core->original)
+                return;
+        write = g_new(Write, 1);
         *write = (Write){.core = core, .kind = kind, .done = done, .userdata = userdata};
         dl_core_keep_call(core, write, g_free);
         core->n_writes++;
@@ -169,9 +172,12 @@ static int on_write_luns(sd_event_source *source, uint64_t usec, void *userdata)
 static void write_lun(DlLun *lun, const char *value)
 {
         DlCore *core = lun->object.core;
-        char *key = dl_persist_lun_key(lun->object.id);
-        bool first = g_hash_table_size(core->lun_rows) == 0;
+        char *key;
 
+        if (core->original)
+                return;
+        bool first = g_hash_table_size(core->lun_rows) == 0;
+        key = dl_persist_lun_key(lun->object.id);
         if (!g_hash_table_contains(core->lun_rows, key))
                 core->n_writes++;
         g_hash_table_replace(core->lun_rows, key, g_strdup(value));
@@ -369,8 +375,11 @@ static void save_free(void *data)
 void dl_persist_secrets(const DlTarget *target, DlPersisted done, void *userdata)
 {
         DlCore *core = target->object.core;
-        SaveSecrets *save = g_new0(SaveSecrets, 1);
+        SaveSecrets *save;
 
+        if (core->original)
+                return;
+        save = g_new0(SaveSecrets, 1);
         *save = (SaveSecrets){
                 .core = core,
                 .directory = secrets_directory(core),

@@ -11,7 +11,7 @@
 
 static DlVirt *virt(DlOperation *op)
 {
-        return op->job.object.core->virt;
+        return op->core->virt;
 }
 
 /* ---- disk ---------------------------------------------------------------------------------- */
@@ -193,7 +193,7 @@ void dl_step_attach_live(DlOperation *op)
         }
         g_autofree char *xml = disk_xml(op, true);
         dl_op_wait(op,
-                   dl_attach_guarded(op->job.object.core, op->vm->object.id, xml,
+                   dl_attach_guarded(op->core, op->vm->object.id, xml,
                                      (const char *const *)work->proof->way, on_plugged, op),
                    (void (*)(void *))dl_attach_guard_cancel);
 }
@@ -270,15 +270,15 @@ static void on_requested(const GError *error, void *userdata)
 void dl_step_detach_live(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
-        uint64_t usec = op->job.object.core->settings->release_timeout_usec;
+        uint64_t usec = op->core->settings->release_timeout_usec;
         int r;
 
         if (!is_plugged(op)) {
                 dl_op_next(op);
                 return;
         }
-        r = sd_event_add_time_relative(op->job.object.core->event, &work->timer, CLOCK_MONOTONIC,
-                                       usec, 0, on_release_deadline, op);
+        r = sd_event_add_time_relative(op->core->event, &work->timer, CLOCK_MONOTONIC, usec, 0,
+                                       on_release_deadline, op);
         if (r < 0) {
                 dl_op_failf(op, DL_ERROR_FAILED, "No timer: %s", g_strerror(-r));
                 return;

@@ -41,12 +41,12 @@ DlAttachment *dl_disk_work_attachment(DlOperation *op)
         char id[DL_UUID_SIZE];
 
         dl_uuid_for_attachment(op->vm->object.id, dl_disk_work(op)->vdisk, id);
-        return DL_LOOKUP_ATTACHMENT(op->job.object.core, id);
+        return DL_LOOKUP_ATTACHMENT(op->core, id);
 }
 
 static DlVirt *virt(DlOperation *op)
 {
-        return op->job.object.core->virt;
+        return op->core->virt;
 }
 
 void dl_disk_wait_for_call(DlOperation *op, DlVirtCall *call)
@@ -65,7 +65,7 @@ void dl_disk_fail_called(DlOperation *op, const GError *error)
         /* No answer: it may have taken effect, or may do so late. And what cannot be undone now
          * must not be forgotten. */
         if (op->undoing || dl_error_code(error) == DL_ERROR_TIMED_OUT ||
-            !dl_core_has_libvirt(op->job.object.core))
+            !dl_core_has_libvirt(op->core))
                 dl_disk_work(op)->leave_to_recovery = true;
         dl_op_fail(op, g_error_copy(error));
 }
@@ -176,8 +176,8 @@ void dl_step_prove(DlOperation *op)
         DlDiskWork *work = dl_disk_work(op);
         const DlDomainAttachment *meta = work->meta;
 
-        work->proof = dl_proof_start(op->job.object.core, meta->guid, meta->iqn, meta->lun,
-                                     meta->readonly, on_proven, op);
+        work->proof = dl_proof_start(op->core, meta->guid, meta->iqn, meta->lun, meta->readonly,
+                                     on_proven, op);
         dl_op_wait(op, op, stop_proof);
 }
 
@@ -198,7 +198,7 @@ static void on_begun(const GError *error, void *userdata)
                 dl_op_next(op);
                 return;
         }
-        dl_intent_remove(op->job.object.core, work->intent, NULL, NULL);
+        dl_intent_remove(op->core, work->intent, NULL, NULL);
         work->intent = NULL;
         dl_op_fail(op, g_error_copy(error));
 }
@@ -211,7 +211,7 @@ static bool is_being_changed(DlOperation *op)
         GHashTableIter iter;
         gpointer p;
 
-        g_hash_table_iter_init(&iter, op->job.object.core->intents);
+        g_hash_table_iter_init(&iter, op->core->intents);
         while (g_hash_table_iter_next(&iter, NULL, &p)) {
                 const DlIntent *other = p;
 
@@ -268,18 +268,17 @@ void dl_step_begin(DlOperation *op)
 
         if (!may_begin(op))
                 return;
-        work->intent = dl_intent_write(
-                op->job.object.core,
-                &(DlIntent){
-                        .kind = work->kind,
-                        .vm = (char *)vm_id(op),
-                        .vdisk = work->vdisk,
-                        .in_config = work->in_config,
-                        .new_vdisk = !DL_LOOKUP_VDISK(op->job.object.core, work->vdisk),
-                        .image = work->image,
-                        .file = work->file,
-                },
-                on_begun, op);
+        work->intent = dl_intent_write(op->core,
+                                       &(DlIntent){
+                                               .kind = work->kind,
+                                               .vm = (char *)vm_id(op),
+                                               .vdisk = work->vdisk,
+                                               .in_config = work->in_config,
+                                               .new_vdisk = !DL_LOOKUP_VDISK(op->core, work->vdisk),
+                                               .image = work->image,
+                                               .file = work->file,
+                                       },
+                                       on_begun, op);
 }
 
 static void on_settled(const GError *error, void *userdata)
@@ -295,13 +294,13 @@ void dl_step_settle(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        dl_intent_remove(op->job.object.core, work->intent, on_settled, op);
+        dl_intent_remove(op->core, work->intent, on_settled, op);
         work->intent = NULL;
 }
 
 void dl_undo_begin(DlOperation *op)
 {
-        DlVm *vm = DL_LOOKUP_VM(op->job.object.core, vm_id(op)); /* maybe a new one */
+        DlVm *vm = DL_LOOKUP_VM(op->core, vm_id(op)); /* maybe a new one */
 
         if (!dl_disk_work(op)->intent) { /* settled already */
                 dl_op_next(op);

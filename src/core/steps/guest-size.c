@@ -162,7 +162,7 @@ static void work_free(void *p)
 static DlAttachment *find(DlOperation *op)
 {
         const ResizeWork *work = op->data;
-        DlAttachment *a = DL_LOOKUP_ATTACHMENT(op->job.object.core, work->attachment);
+        DlAttachment *a = DL_LOOKUP_ATTACHMENT(op->core, work->attachment);
 
         return a && a->plugged ? a : NULL;
 }
@@ -184,8 +184,7 @@ static void ask(DlOperation *op)
 {
         if (find(op))
                 dl_op_wait(op,
-                           dl_virt_get_disk_sizes(op->job.object.core->virt, op->vm->object.id,
-                                                  on_sizes, op),
+                           dl_virt_get_disk_sizes(op->core->virt, op->vm->object.id, on_sizes, op),
                            (void (*)(void *))dl_virt_cancel);
         else
                 dl_op_finish(op);
@@ -238,8 +237,8 @@ static void resize(DlOperation *op)
         g_autofree char *alias = a ? dl_disk_alias(a->meta->vdisk) : NULL;
 
         if (a)
-                dl_virt_resize_disk(op->job.object.core->virt, op->vm->object.id, alias,
-                                    work->capacity, on_resized, op);
+                dl_virt_resize_disk(op->core->virt, op->vm->object.id, alias, work->capacity,
+                                    on_resized, op);
         else
                 dl_op_finish(op);
 }

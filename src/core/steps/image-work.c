@@ -36,7 +36,7 @@ DlImageWork *dl_image_work(DlOperation *op)
 
 DlVDisk *dl_image_work_vdisk(DlOperation *op)
 {
-        return DL_LOOKUP_VDISK(op->job.object.core, dl_disk_work(op)->vdisk);
+        return DL_LOOKUP_VDISK(op->core, dl_disk_work(op)->vdisk);
 }
 
 const DlDomainDisk *dl_image_work_live(DlOperation *op)
@@ -152,7 +152,7 @@ static uint64_t free_min(const DlCore *core, const DlLun *lun)
 
 void dl_step_make_file(DlOperation *op)
 {
-        DlCore *core = op->job.object.core;
+        DlCore *core = op->core;
         DlDiskWork *work = dl_disk_work(op);
         const DlLun *lun = DL_LOOKUP_LUN(core, work->meta->guid);
 
@@ -169,7 +169,7 @@ void dl_step_make_file(DlOperation *op)
 
 void dl_dry_make_file(DlOperation *op)
 {
-        dl_op_would(op, "make an image in %s", op->job.object.core->settings->image_directory);
+        dl_op_would(op, "make an image in %s", op->core->settings->image_directory);
         dl_op_next(op);
 }
 
@@ -179,7 +179,7 @@ void dl_undo_make_file(DlOperation *op)
                 dl_op_next(op);
         else
                 dl_op_wait(op,
-                           dl_virt_delete_image(op->job.object.core->virt, dl_disk_work(op)->file,
+                           dl_virt_delete_image(op->core->virt, dl_disk_work(op)->file,
                                                 dl_disk_called, op),
                            (void (*)(void *))dl_virt_cancel);
 }
@@ -205,8 +205,8 @@ static void drop_next(DlOperation *op)
                 dl_op_next(op);
         else
                 dl_op_wait(op,
-                           dl_virt_delete_image(op->job.object.core->virt,
-                                                iw->drop->pdata[iw->dropping], on_dropped, op),
+                           dl_virt_delete_image(op->core->virt, iw->drop->pdata[iw->dropping],
+                                                on_dropped, op),
                            (void (*)(void *))dl_virt_cancel);
 }
 
@@ -227,7 +227,7 @@ static void set_chain(DlOperation *op, const GPtrArray *images)
                 return;
         }
         dl_op_wait(op,
-                   dl_virt_set_images(op->job.object.core->virt, op->vm->object.id,
+                   dl_virt_set_images(op->core->virt, op->vm->object.id,
                                       dl_disk_work(op)->disk_alias, files, dl_disk_called, op),
                    (void (*)(void *))dl_virt_cancel);
 }

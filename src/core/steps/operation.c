@@ -2,6 +2,7 @@
 /* Runs a flow's steps forward, and back when one fails. Loop thread only. */
 
 #include "core/steps/operation.h"
+#include "core/model/scratch.h"
 #include "core/steps/kill-point.h"
 
 #include <stdarg.h>
@@ -89,6 +90,13 @@ static void drop_data(DlOperation *op)
         op->free_data = NULL;
 }
 
+static void drop_scratch(DlOperation *op)
+{
+        if (op->core != op->job.object.core)
+                dl_scratch_free(op->core);
+        op->core = op->job.object.core;
+}
+
 static void end(DlOperation *op)
 {
         DlJob *job = &op->job;
@@ -114,6 +122,7 @@ static void end(DlOperation *op)
         if (op->done)
                 op->done(job, op->failure, op->userdata);
         g_ptr_array_set_size(job->result_objects, 0);
+        drop_scratch(op);
 
         if (!job->object.published) /* nobody else keeps it until its callers have returned */
                 dl_core_keep_call(core, job, (GDestroyNotify)dl_job_free);
@@ -128,6 +137,7 @@ void dl_op_drop(DlOperation *op)
         if (op->stop_waiting)
                 op->stop_waiting(op->waiting);
         drop_data(op);
+        drop_scratch(op);
 }
 
 /* ---- steps --------------------------------------------------------------------------------- */
@@ -390,6 +400,7 @@ DlOperation *dl_op_new_quiet(DlCore *core, const char *operation, const DlReques
         job->would_give = g_ptr_array_new_with_free_func(object_ref_free);
         job->result_objects = g_ptr_array_new();
 
+        op->core = request->dry_run ? dl_scratch_new(core) : core;
         op->steps = steps;
         op->n_steps = n_steps;
         op->data = data;

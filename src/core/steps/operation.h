@@ -42,7 +42,9 @@ struct DlOperation {
         void *data; /* of the flow */
         GDestroyNotify free_data;
 
-        DlVm *vm; /* that it has, or waits for, alone; NULL: none */
+        DlCore *core; /* where its steps look: in a dry run a scratch copy (see scratch.h), to which
+                       * no VM may be merged */
+        DlVm *vm;     /* that it has, or waits for, alone; NULL: none */
         bool force;
         bool internal;
 

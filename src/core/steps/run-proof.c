@@ -24,6 +24,7 @@ typedef struct Disk {
 } Disk;
 
 struct DlRunProof {
+        DlCore *core;
         DlVm *vm;
         GPtrArray *disks;            /* Disk */
         unsigned n_open, n_required; /* that are not over; of them, not optional */
@@ -132,16 +133,17 @@ static void start_disk(DlRunProof *run, const DlAttachment *a)
         g_ptr_array_add(run->disks, disk);
         run->n_open++;
         run->n_required += !disk->meta->optional;
-        disk->proof = dl_proof_start(run->vm->object.core, disk->meta->guid, disk->meta->iqn,
-                                     disk->meta->lun, disk->meta->readonly, on_proven, disk);
+        disk->proof = dl_proof_start(run->core, disk->meta->guid, disk->meta->iqn, disk->meta->lun,
+                                     disk->meta->readonly, on_proven, disk);
 }
 
-DlRunProof *dl_run_proof_start(DlVm *vm, DlRunProven done, void *userdata)
+DlRunProof *dl_run_proof_start(DlCore *core, DlVm *vm, DlRunProven done, void *userdata)
 {
         DlRunProof *run = g_new0(DlRunProof, 1);
         g_autoptr(GPtrArray) attachments = dl_vm_attachments(vm);
 
         *run = (DlRunProof){
+                .core = core,
                 .vm = vm,
                 .disks = g_ptr_array_new_with_free_func(disk_free),
                 .done = done,

@@ -12,9 +12,10 @@
 typedef struct DlRunProof DlRunProof;
 typedef void (*DlRunProven)(const GError *error, void *userdata);
 
-/* done: once, from the loop, not after a free: when all are proven, or at the first failure of one
- * that is not optional. An optional one fails for itself: it is left out. */
-DlRunProof *dl_run_proof_start(DlVm *vm, DlRunProven done, void *userdata);
+/* core: where it looks (see DlOperation). done: once, from the loop, not after a free: when all are
+ * proven, or at the first failure of one that is not optional. An optional one fails for itself: it
+ * is left out. */
+DlRunProof *dl_run_proof_start(DlCore *core, DlVm *vm, DlRunProven done, void *userdata);
 
 /* Gives libvirt the CHAP secrets, and rewrites the disks whose LUN moved. done: the same rules. */
 void dl_run_proof_write(DlRunProof *proof, DlRunProven done, void *userdata);
