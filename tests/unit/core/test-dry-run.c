@@ -198,7 +198,8 @@ static void test_rescan_and_list(CoreFixture *f, gconstpointer data)
         expect(f, dl_flow_rescan(target_of(f), &request, NULL), &result, -1, "");
         g_assert_cmpuint(result.n_objects, ==, 2); /* what it would find is told all the same */
         request = dry_request(f, &result);
-        expect(f, dl_flow_device_list(f->core, &request, NULL, NULL, true, NULL), &result, -1, "");
+        expect(f, dl_flow_device_list(f->core, &request, NULL, NULL, true, false, NULL), &result,
+               -1, "");
         g_assert_cmpuint(result.n_objects, ==, 2);
         rescan(f);
         request = dry_request(f, &result);
