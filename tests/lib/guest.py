@@ -248,6 +248,14 @@ class Guest:
         self.check('echo %s | base64 -d >/tmp/data && dd if=/tmp/data of=/dev/%s bs=512 seek=%d '
                    'conv=fsync,notrunc' % (encoded, disk, offset // 512))
 
+    def install(self, path, program):
+        """Puts a program into the guest, in lines that its terminal takes."""
+        text = base64.b64encode(program).decode()
+        self.check('rm -f %s.b64' % path)
+        for at in range(0, len(text), 2000):
+            self.check('printf %%s %s >>%s.b64' % (text[at:at + 2000], path))
+        self.check('base64 -d %s.b64 >%s && chmod +x %s' % (path, path, path))
+
     def read(self, disk, offset, length):
         return self.check_bytes('echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/%s bs=512 skip=%d '
                                 'count=%d 2>/dev/null' % (disk, offset // 512, length // 512))
