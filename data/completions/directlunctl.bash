@@ -17,8 +17,9 @@ _directlunctl_options() {
         list) echo "$common --refresh" ;;
         create) echo "$common --alias --description" ;;
         attach) echo "$common --iface --device --index --boot-order --address --shared --readonly" \
-                "--optional --propagate-errors --no-plug --data-path --alias --description --lun" \
-                "--secret-file --secret-fd --ask-secret --force --if-needed" ;;
+                "--optional --propagate-errors --discard --reservations --no-plug --data-path" \
+                "--alias --description --lun --secret-file --secret-fd --ask-secret --force" \
+                "--if-needed" ;;
         run) echo "$common --on --autostart" ;;
         stop) echo "$common --graceful" ;;
         '') echo "$common --version" ;;

@@ -15,7 +15,8 @@
 static struct {
         char *iface, *device, *index, *boot_order, *address, *data_path, *lun;
         char *alias, *description;
-        gboolean shared, readonly, optional, propagate_errors, no_plug, force, if_needed;
+        gboolean shared, readonly, optional, propagate_errors, discard, reservations, no_plug;
+        gboolean force, if_needed;
 } arg;
 static CtlSecretSource secret = CTL_SECRET_SOURCE_NONE;
 
@@ -34,6 +35,10 @@ const GOptionEntry ctl_attach_options[] = {
         {"optional", 0, 0, G_OPTION_ARG_NONE, &arg.optional, "the VM may run without it", NULL},
         {"propagate-errors", 0, 0, G_OPTION_ARG_NONE, &arg.propagate_errors,
          "tell the guest of I/O errors, rather than pause it", NULL},
+        {"discard", 0, 0, G_OPTION_ARG_NONE, &arg.discard,
+         "free in the LUN what the guest discards", NULL},
+        {"reservations", 0, 0, G_OPTION_ARG_NONE, &arg.reservations,
+         "for persistent reservations of the guest; needs --device=lun", NULL},
         {"no-plug", 0, 0, G_OPTION_ARG_NONE, &arg.no_plug, "do not plug it, even if the VM runs",
          NULL},
         {"data-path", 0, 0, G_OPTION_ARG_FILENAME, &arg.data_path, "auto (default), qemu or block",
@@ -172,6 +177,8 @@ static bool add_options(CtlCall *call, GError **error)
         add_flag(call, "readonly", arg.readonly);
         add_flag(call, "optional", arg.optional);
         add_flag(call, "propagateErrors", arg.propagate_errors);
+        add_flag(call, "discard", arg.discard);
+        add_flag(call, "reservations", arg.reservations);
         if (arg.no_plug)
                 ctl_call_entry(call, "plug", "b", 0);
         return add_number(call, "--index", "index", arg.index, 0, INDEX_MAX, error) &&

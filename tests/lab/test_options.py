@@ -267,17 +267,18 @@ class BootOrder(Base):
         luns = self.target_with('firmware', {}, {}, {})
         for lun, name in zip(luns, (b'virtio', b'scsi', b'sata')):
             lun.write(0, boot_sector(b'<%s>' % name))
-        self.attach(vm, {'GUID': luns[0].guid})
+        # force: a LUN that can be booted from does not look unused
+        self.attach(vm, {'GUID': luns[0].guid}, force=True)
         self.assertEqual(self.booted_from(vm), 'virtio')
         for lun, iface, order in ((luns[2], 'sata', 3), (luns[1], 'scsi', 2)):
-            self.attach(vm, {'GUID': lun.guid, 'iface': iface, 'bootOrder': order})
+            self.attach(vm, {'GUID': lun.guid, 'iface': iface, 'bootOrder': order}, force=True)
         # <boot dev='hd'/> meant the virtio disk: it still comes first
         self.assertEqual(self.booted_from(vm), 'virtio')
         self.detach(vm, luns[0])
         self.assertEqual(self.booted_from(vm), 'scsi')
         self.detach(vm, luns[1])
         self.assertEqual(self.booted_from(vm), 'sata')
-        self.attach(vm, {'GUID': luns[0].guid, 'bootOrder': 1})
+        self.attach(vm, {'GUID': luns[0].guid, 'bootOrder': 1}, force=True)
         self.assertEqual(self.booted_from(vm), 'virtio')
         self.detach_all(vm)
 
@@ -459,7 +460,7 @@ class Reservations(Base):
 
     REGISTER = '5f060000000000001800'
     RESERVE = '5f010500000000001800'  # write exclusive, registrants only
-    READ_KEYS = '5e000000000000100000'
+    READ_KEYS = '5e000000000000020000'
 
     def sg(self, vm, *words):
         """(status, data) of a SCSI command that the guest sends to its only disk."""

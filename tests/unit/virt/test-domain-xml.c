@@ -90,6 +90,8 @@ static void test_disk_full(void)
                 .shareable = true,
                 .readonly = true,
                 .discard = true,
+                .logical_block_size = 4096,
+                .physical_block_size = 512,
                 .address = address,
         };
         g_autofree char *xml = dl_disk_spec_to_xml(&spec);
@@ -108,6 +110,7 @@ static void test_disk_least(void)
                 .lun = 1,
                 .host_name = "192.0.2.1",
                 .host_port = 860,
+                .logical_block_size = 4096, /* a LUN that is passed through says it itself */
         };
         g_autofree char *xml = dl_disk_spec_to_xml(&spec);
 
@@ -500,7 +503,84 @@ static void test_odd_values(void)
         g_assert_cmpuint(g_hash_table_size(disk->address), ==, 1);
 }
 
+/* ---- from <os><boot> to orders of devices */
+
+#define NEW_DISK                                                                                   \
+        "<disk type='network'><target dev='sdx' bus='scsi'/><boot order='%u'/><alias "             \
+        "name='ua-new'/></disk>"
+
+static void check_boot_disk(const char *os, const char *devices, unsigned order,
+                            unsigned order_of_first, int code)
+{
+        g_autofree char *xml = g_strdup_printf("<domain><name>n</name><uuid>" UUID
+                                               "</uuid><os>%s</os><devices>%s</devices></domain>",
+                                               os, devices);
+        g_autofree char *disk = g_strdup_printf(NEW_DISK, order);
+        g_autoptr(GError) error = NULL;
+        g_autofree char *changed = dl_domain_with_boot_disk(xml, disk, &error);
+
+        if (code >= 0) {
+                g_assert_error(error, DL_ERROR, code);
+                g_assert_null(changed);
+                return;
+        }
+        g_assert_no_error(error);
+
+        g_autoptr(DlDomain) domain = parse(changed);
+        const DlDomainDisk *last = domain->disks->pdata[domain->disks->len - 1];
+        g_assert_null(domain->os_boot);
+        g_assert_cmpstr(last->alias, ==, "ua-new");
+        g_assert_cmpuint(last->boot_order, ==, order);
+        for (unsigned i = 0; i + 1 < domain->disks->len; i++) {
+                const DlDomainDisk *other = domain->disks->pdata[i];
+
+                g_assert_cmpuint(other->boot_order, ==,
+                                 g_strcmp0(other->target_dev, "vda") == 0 ? order_of_first : 0);
+        }
+}
+
+static void test_boot_disk(void)
+{
+        static const char hd[] = "<boot dev='hd'/>";
+        static const char disks[] = "<disk device='cdrom'><target dev='sdc'/></disk>"
+                                    "<disk><target dev='vda'/></disk>"
+                                    "<disk device='disk'><target dev='vdb'/></disk><video/>";
+
+        check_boot_disk(hd, disks, 1, 2, -1);
+        check_boot_disk(hd, disks, 2, 1, -1);
+        check_boot_disk(hd, disks, 7, 1, -1);
+        check_boot_disk(hd, "", 3, 0, -1);
+        check_boot_disk("<boot dev='network'/>", disks, 1, 0, DL_ERROR_INVALID_ARGS);
+        check_boot_disk("<boot dev='hd'/><boot dev='network'/>", disks, 1, 0,
+                        DL_ERROR_INVALID_ARGS);
+        check_boot_disk("", disks, 1, 0, DL_ERROR_INVALID_ARGS);
+        check_boot_disk(hd, disks, 0, 0, DL_ERROR_LIBVIRT_ERROR);
+        g_assert_null(dl_domain_with_boot_disk("<domain", "<disk/>", NULL));
+        g_assert_null(dl_domain_with_boot_disk("<domain/>", "<disk", NULL));
+        g_assert_null(
+                dl_domain_with_boot_disk("<domain/>", "<disk><boot order='1'/></disk>", NULL));
+}
+
 /* ---- addresses and names */
+
+static void check_equal(bool equal, DlAddress *a, DlAddress *b)
+{
+        g_assert_true(dl_address_equal(a, b) == equal);
+        g_clear_pointer(&a, g_hash_table_unref);
+        g_clear_pointer(&b, g_hash_table_unref);
+}
+
+static void test_address_equal(void)
+{
+        check_equal(true, NULL, NULL);
+        check_equal(false, NULL, address_of("type", "pci", "bus", "1", NULL));
+        check_equal(true, address_of("type", "pci", "bus", "0x0A", NULL),
+                    address_of("type", "pci", "bus", "10", "slot", "0x00", NULL));
+        check_equal(false, address_of("type", "pci", "bus", "1", NULL),
+                    address_of("type", "pci", "bus", "1", "function", "1", NULL));
+        check_equal(false, address_of("type", "pci", "bus", "1", NULL),
+                    address_of("type", "drive", "bus", "1", NULL));
+}
 
 static void check_address(bool good, DlAddress *address)
 {
@@ -646,7 +726,9 @@ int main(int argc, char **argv)
         g_test_add_func("/domain-xml/dtd", test_dtd);
         g_test_add_func("/domain-xml/expensive", test_expensive);
         g_test_add_func("/domain-xml/crowded-look-alikes", test_crowded_look_alikes);
+        g_test_add_func("/domain-xml/boot-disk", test_boot_disk);
         g_test_add_func("/domain-xml/address", test_address);
+        g_test_add_func("/domain-xml/address-equal", test_address_equal);
         g_test_add_func("/domain-xml/leave-out", test_leave_out);
         g_test_add_func("/domain-xml/target-dev", test_target_dev);
         g_test_add_func("/domain-xml/target-dev-free", test_target_dev_free);
