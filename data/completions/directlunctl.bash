@@ -13,8 +13,8 @@ _directlunctl_options() {
         discover) echo "$common --user --secret-file --secret-fd --ask-secret --target-user" \
                 "--target-secret-file --target-secret-fd --ask-target-secret" ;;
         connect) echo "$common --pin --guid" ;;
-        unmanage | plug) echo "$common --force" ;;
-        list) echo "$common --refresh" ;;
+        unmanage | plug | claim | release) echo "$common --force" ;;
+        list) echo "$common --refresh --check-status" ;;
         create) echo "$common --alias --description" ;;
         attach) echo "$common --iface --device --index --boot-order --address --shared --readonly" \
                 "--optional --propagate-errors --discard --reservations --no-plug --data-path" \
@@ -47,12 +47,12 @@ _directlunctl_arguments() {
         local command=$1 count=$2 first=$3
 
         case $command in
-        '') echo 'discover connect unmanage targets list show create attach plug unplug detach' \
-                'vms run stop prepare-start jobs cancel monitor' ;;
+        '') echo 'discover connect unmanage targets list show explain create claim release' \
+                'attach plug unplug detach vms run stop prepare-start jobs cancel monitor' ;;
         connect | unmanage) ((count == 0)) && _directlunctl_words targets ;;
         list) _directlunctl_words luns ;;
         show) ((count == 0)) && _directlunctl_words objects ;;
-        create) ((count == 0)) && _directlunctl_words luns ;;
+        create | explain | claim | release) ((count == 0)) && _directlunctl_words luns ;;
         attach)
                 ((count == 0)) && _directlunctl_words vms
                 ((count == 1)) && _directlunctl_words disks

@@ -53,6 +53,8 @@ static const char *action_name(DlBusAction action)
                 return DL_BUS_NAME ".migrate";
         case DL_BUS_MANAGE_CREDENTIALS:
                 return DL_BUS_NAME ".manage-credentials";
+        case DL_BUS_STORAGE_DOMAIN:
+                return DL_BUS_NAME ".storage-domain";
         case DL_BUS_FORCE:
                 return DL_BUS_NAME ".force";
         case DL_BUS_CANCEL_JOB:

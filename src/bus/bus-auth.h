@@ -19,6 +19,7 @@ typedef enum DlBusAction {
         DL_BUS_FORCE = 1 << 9,
         DL_BUS_CANCEL_JOB = 1 << 10,
         DL_BUS_CANCEL_JOB_OTHER_USER = 1 << 11,
+        DL_BUS_STORAGE_DOMAIN = 1 << 12,
 } DlBusAction;
 
 typedef struct DlBusAuth DlBusAuth;

@@ -2,6 +2,7 @@
 /* org.ovirt.DirectLun.Lun. Loop thread only. */
 
 #include "bus/bus-call.h"
+#include "bus/bus-lun-explain.h"
 #include "bus/bus-reply.h"
 
 static DlJob *start_refresh(DlBusCall *call, void *args, void *object, const DlRequest *request,
@@ -17,6 +18,62 @@ static int method_refresh(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
                 .parse = dl_bus_parse_options,
                 .action = DL_BUS_CONNECT,
                 .start = start_refresh,
+        };
+
+        return dl_bus_call_begin(m, userdata, &method);
+}
+
+/* ---- storage domains ----------------------------------------------------------------------- */
+
+typedef struct DomainArgs {
+        const char *id;
+} DomainArgs;
+
+static bool parse_domain(DlBusCall *call, void *args, GError **error)
+{
+        DomainArgs *a = args;
+        int r = sd_bus_message_read(call->message, "s", &a->id);
+
+        if (!dl_bus_read_ok(r, "id", error) ||
+            !dl_bus_check_text("id", a->id, 1, DL_BUS_NAME_MAX, error))
+                return false;
+        dl_bus_call_detail(call, "storage-domain", a->id);
+        return dl_bus_options_read(call->message, NULL, NULL, &call->options, error);
+}
+
+static DlJob *start_claim(DlBusCall *call, void *args, void *object, const DlRequest *request,
+                          GError **error)
+{
+        return dl_flow_claim(object, request, ((const DomainArgs *)args)->id, error);
+}
+
+static int method_claim(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        static const DlBusMethod method = {
+                .verb = "claim-for-storage-domain",
+                .args_size = sizeof(DomainArgs),
+                .parse = parse_domain,
+                .action = DL_BUS_STORAGE_DOMAIN,
+                .start = start_claim,
+        };
+
+        return dl_bus_call_begin(m, userdata, &method);
+}
+
+static DlJob *start_release(DlBusCall *call, void *args, void *object, const DlRequest *request,
+                            GError **error)
+{
+        return dl_flow_release(object, request, ((const DomainArgs *)args)->id, error);
+}
+
+static int method_release(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        static const DlBusMethod method = {
+                .verb = "release-storage-domain",
+                .args_size = sizeof(DomainArgs),
+                .parse = parse_domain,
+                .action = DL_BUS_STORAGE_DOMAIN,
+                .start = start_release,
         };
 
         return dl_bus_call_begin(m, userdata, &method);
@@ -138,16 +195,22 @@ DL_BUS_GETTER(get_vdisk, DlLun, lun, reply)
         return dl_bus_append_path(reply, dl_lun_vdisk(lun));
 }
 
-/* Nothing can claim a LUN for a storage domain so far. */
 DL_BUS_GETTER(get_storage_domain, DlLun, lun, reply)
 {
-        return sd_bus_message_append(reply, "s", "");
+        return dl_bus_append_text(reply, dl_lun_storage_domain(lun));
 }
 
 const sd_bus_vtable dl_bus_lun_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("Refresh", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
                                 method_refresh, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ClaimForStorageDomain", SD_BUS_ARGS("s", id, "a{sv}", options),
+                                SD_BUS_NO_RESULT, method_claim, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReleaseStorageDomain", SD_BUS_ARGS("s", id, "a{sv}", options),
+                                SD_BUS_NO_RESULT, method_release, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Explain", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("aa{sv}", facts), dl_bus_lun_explain,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         DL_BUS_CONST("Guid", "s", get_guid),
         DL_BUS_CHANGES("Status", "s", get_status),
         DL_BUS_CHANGES("Reason", "s", get_reason),

@@ -54,6 +54,7 @@ struct DlCore {
         unsigned n_lun_batches;      /* of them, in flight */
         sd_event_source *write_luns; /* a moment after the first of them */
         DlContents *contents;
+        GHashTable *claims;            /* of storage domains: see storage-domain.h */
         bool vms_known;                /* libvirt was listed: who has attachments is known */
         GQueue attach_guards;          /* DlAttachGuard, in the order in which they came */
         sd_event_source *housekeeping; /* holds that expire, checks of connections */
@@ -144,11 +145,6 @@ void dl_lun_remove_if_unneeded(DlLun *lun);
 /* Computes Status, Reason and Holders, and announces. */
 void dl_lun_update(DlLun *lun);
 void dl_luns_update(DlCore *core);
-/* What is on it says that somebody else uses it. What is on a vDisk is the data of its users, and
- * says nothing of the kind. */
-bool dl_lun_content_counts(const DlLun *lun);
-/* After a look at it: InUse, naming what is there, or why it could not be read. */
-bool dl_lun_check_content(const DlLun *lun, GError **error);
 /* Whether it may be plugged now: GuidNotUnique, PathsInconsistent, LunNotVisible … */
 bool dl_lun_check_usable(const DlLun *lun, GError **error);
 /* The id is a place, not a GUID: of a LUN that could not tell its own. */

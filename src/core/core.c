@@ -8,6 +8,7 @@
 #include "core/core-private.h"
 #include "core/model/contents.h"
 #include "core/model/host-private.h"
+#include "core/model/storage-domain.h"
 #include "core/records/journal.h"
 #include "core/steps/operation.h"
 
@@ -157,6 +158,7 @@ DlCore *dl_core_new(sd_event *event, const DlSettings *settings, const DlCoreObs
                                               (GDestroyNotify)dl_intent_free);
         dl_core_objects_init(core);
         core->contents = dl_contents_new(core);
+        core->claims = dl_claims_new();
         if (start(core, error))
                 return core;
         dl_core_free(core);
@@ -250,6 +252,7 @@ void dl_core_free(DlCore *core)
         drop_calls(core);
         g_hash_table_unref(core->intents);
         g_hash_table_unref(core->lun_rows);
+        g_hash_table_unref(core->claims);
         g_free(core->initiator_name);
         dl_core_objects_clear(core);
         sd_event_unref(core->event);

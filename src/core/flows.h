@@ -90,6 +90,14 @@ DlJob *dl_flow_find_vm(DlCore *core, const DlRequest *request, const char *name_
 /* Action: connect. result_objects: the LUN. */
 DlJob *dl_flow_lun_refresh(DlLun *lun, const DlRequest *request, GError **error);
 
+/* For the storage domain of this id. A repeat changes nothing. StorageDomainConflict; InUse unless
+ * force. Action: storage-domain. */
+DlJob *dl_flow_claim(DlLun *lun, const DlRequest *request, const char *domain, GError **error);
+
+/* A LUN that is not claimed stays so. StorageDomainConflict if it is another domain's, unless
+ * force. Action: storage-domain. */
+DlJob *dl_flow_release(DlLun *lun, const DlRequest *request, const char *domain, GError **error);
+
 /* result_objects: the vDisk; result_created: it is new. alias, description: NULL for the default.
  * Action: manage-vdisk. */
 DlJob *dl_flow_create_vdisk(DlCore *core, const DlRequest *request, const char *guid,

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* list, show, create. Options are GOption's until the end. One thread. */
+/* list, show, explain, create, claim, release. Options are GOption's until the end. One thread. */
 
 #include "directlunctl/command.h"
 #include "directlunctl/view.h"
 
+#include <string.h>
+
 /* ---- list ---------------------------------------------------------------------------------- */
 
-static gboolean refresh;
+static gboolean refresh, check_status;
 
 static const GOptionEntry list_options[] = {
         {"refresh", 0, 0, G_OPTION_ARG_NONE, &refresh, "look at the targets again first", NULL},
+        {"check-status", 0, 0, G_OPTION_ARG_NONE, &check_status,
+         "wait for a look at what is on the LUNs", NULL},
         {},
 };
 
@@ -21,7 +25,8 @@ static bool look_again(Ctl *ctl, char **guids, GError **error)
         if (!call)
                 return false;
         ctl_call_open(call);
-        ctl_call_entry(call, "refresh", "b", 1);
+        ctl_call_entry(call, "refresh", "b", (int)refresh);
+        ctl_call_entry(call, "check-status", "b", (int)check_status);
         if (*guids)
                 ctl_call_entry_strings(call, "guids", (const char *const *)guids);
         reply = ctl_call_run(call, error);
@@ -35,7 +40,7 @@ static bool run_list(Ctl *ctl, char **args, GError **error)
         g_autoptr(CtlObjects) objects = NULL;
         g_autoptr(GPtrArray) list = NULL;
 
-        if (refresh && !look_again(ctl, args, error))
+        if ((refresh || check_status) && !look_again(ctl, args, error))
                 return false;
         objects = ctl_objects_load(ctl, error);
         if (!objects)
@@ -65,6 +70,76 @@ static bool run_show(Ctl *ctl, char **args, GError **error)
                 return false;
         ctl_view_object(ctl, objects, found);
         return true;
+}
+
+/* ---- explain ------------------------------------------------------------------------------- */
+
+static bool run_explain(Ctl *ctl, char **args, GError **error)
+{
+        g_autoptr(CtlObjects) objects = ctl_objects_load(ctl, error);
+        JsonObject *lun = objects ? ctl_objects_find(objects, "lun", args[0], error) : NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
+        g_autoptr(JsonNode) facts = NULL;
+
+        if (!lun)
+                return false;
+        reply = ctl_ask(ctl, ctl_json_string(lun, "path"), "Lun", "Explain", error, "a{sv}", 0);
+        if (!reply || !ctl_read_ok(ctl_json_read(reply, &facts), error))
+                return false;
+        ctl_view_facts(ctl, facts);
+        return true;
+}
+
+/* ---- claim, release ------------------------------------------------------------------------ */
+
+static gboolean force;
+
+static const GOptionEntry domain_options[] = {
+        {"force", 0, 0, G_OPTION_ARG_NONE, &force, "even if it is in use, or another domain's",
+         NULL},
+        {},
+};
+
+/* A LUN that only the claim knew is gone after its release. */
+static bool tell_domain(Ctl *ctl, const char *path, const char *before, GError **error)
+{
+        g_autoptr(CtlObjects) objects = ctl_objects_load(ctl, error);
+        JsonObject *lun = objects ? ctl_objects_get(objects, path) : NULL;
+
+        if (lun)
+                ctl_view_result(ctl, objects, lun,
+                                strcmp(before, ctl_json_string(lun, "StorageDomain")) != 0);
+        return objects;
+}
+
+static bool change_domain(Ctl *ctl, char **args, const char *method, GError **error)
+{
+        g_autoptr(CtlObjects) objects = ctl_objects_load(ctl, error);
+        JsonObject *lun = objects ? ctl_objects_find(objects, "lun", args[0], error) : NULL;
+        const char *path = lun ? ctl_json_string(lun, "path") : NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
+        g_autoptr(CtlCall) call = NULL;
+
+        if (!lun)
+                return false;
+        ctl->force = force;
+        call = ctl_call_new(ctl, path, "Lun", method, error);
+        if (!call)
+                return false;
+        ctl_call_append(call, "s", args[1]);
+        ctl_call_open(call);
+        reply = ctl_call_run(call, error);
+        return reply && tell_domain(ctl, path, ctl_json_string(lun, "StorageDomain"), error);
+}
+
+static bool run_claim(Ctl *ctl, char **args, GError **error)
+{
+        return change_domain(ctl, args, "ClaimForStorageDomain", error);
+}
+
+static bool run_release(Ctl *ctl, char **args, GError **error)
+{
+        return change_domain(ctl, args, "ReleaseStorageDomain", error);
 }
 
 /* ---- create -------------------------------------------------------------------------------- */
@@ -112,6 +187,11 @@ static const GOptionEntry no_options[] = {{}};
 const CtlCommand ctl_lun_commands[] = {
         {"list", "[GUID…]", "List the LUNs", 0, -1, list_options, run_list},
         {"show", "OBJECT", "Show all of an object", 1, 1, no_options, run_show},
+        {"explain", "GUID", "Tell why a LUN is in its status", 1, 1, no_options, run_explain},
+        {"claim", "GUID DOMAIN", "Claim a LUN for a storage domain", 2, 2, domain_options,
+         run_claim},
+        {"release", "GUID DOMAIN", "Take the claim of a storage domain back", 2, 2, domain_options,
+         run_release},
         {"create", "GUID", "Make a vDisk of a LUN", 1, 1, create_options, run_create},
         {},
 };

@@ -429,3 +429,32 @@ void ctl_view_object(const Ctl *ctl, const CtlObjects *objects, JsonObject *obje
         else
                 print_object_json(ctl, object);
 }
+
+/* ---- facts --------------------------------------------------------------------------------- */
+
+static const CtlColumn fact_columns[] = {
+        {"ABOUT", .cut = CTL_CUT_NEVER},
+        {"NAME", .min = 8},
+        {"", .min = 20},
+        {},
+};
+
+void ctl_view_facts(const Ctl *ctl, JsonNode *facts)
+{
+        JsonArray *array = json_node_get_array(facts);
+        g_autoptr(CtlTable) table = NULL;
+
+        if (ctl->format != CTL_TEXT) {
+                ctl_print_json(ctl, facts);
+                return;
+        }
+        table = ctl_table_new(fact_columns);
+        for (unsigned i = 0; i < json_array_get_length(array); i++) {
+                JsonObject *fact = json_array_get_object_element(array, i);
+
+                ctl_table_add(table, ctl_json_string(fact, "about"));
+                ctl_table_add(table, ctl_json_string(fact, "name"));
+                ctl_table_add(table, ctl_json_string(fact, "text"));
+        }
+        ctl_print_table(ctl, table);
+}

@@ -11,6 +11,9 @@ void ctl_view_list(const Ctl *ctl, const CtlObjects *objects, const char *kind, 
 /* One object: with all its properties. */
 void ctl_view_object(const Ctl *ctl, const CtlObjects *objects, JsonObject *object);
 
+/* What Explain tells: an array of dictionaries. */
+void ctl_view_facts(const Ctl *ctl, JsonNode *facts);
+
 /*
  * What a command that changes something left behind: in JSON the object, with "changed" if that is
  * worth telling (nothing was to be done); in text a table, unless quiet.

@@ -70,6 +70,8 @@ class Base(caller.TestCase):
                     actions=('attach', 'manage-credentials'), verb='attach-disk', fds=True), ()),
             (Method(ROOT, 'Manager', 'GetDeviceList', actions=('discover',), verb='get-device-list'),
              (('refresh', True),)),
+            (Method(ROOT, 'Manager', 'GetDeviceList', actions=('discover',), verb='get-device-list'),
+             (('check-status', True),)),
             (Method(discover.path, discover.interface, discover.name, discover.before,
                     actions=('discover', 'force'), verb='discover'), (FORCED,)),
         ]
@@ -120,6 +122,7 @@ class Refused(Base):
         for path, interface, method, arguments in (
                 (ROOT, 'Manager', 'GetDeviceList', caller.arguments(dictionary())),
                 (ROOT, 'Manager', 'Describe', caller.arguments(dictionary())),
+                (self.lun, 'Lun', 'Explain', caller.arguments(dictionary())),
                 (ROOT, 'Manager', 'GetVm', GLib.Variant('(s)', ('guest',))),
                 (ROOT, client.OBJECT_MANAGER, 'GetManagedObjects', None),
                 (self.vm, client.PROPERTIES, 'GetAll', GLib.Variant('(s)', ('',)))):

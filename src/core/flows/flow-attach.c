@@ -10,6 +10,8 @@
 #include "core/steps/disk-work.h"
 #include "core/model/contents.h"
 #include "core/model/foreign-use.h"
+#include "core/model/holders.h"
+#include "core/model/storage-domain.h"
 #include "core/steps/vdisk-create.h"
 #include "util/uuid.h"
 
@@ -170,7 +172,8 @@ static bool check_sharing(DlOperation *op, const DlLun *lun, GError **error)
                         return false;
                 }
         }
-        return op->force || !lun || dl_foreign_use_check(lun, error);
+        return op->force || !lun ||
+               (dl_claim_check_unclaimed(lun, error) && dl_foreign_use_check(lun, error));
 }
 
 /* The rules, and a place in the VM. */

@@ -5,6 +5,7 @@
  */
 
 #include "core/model/attachment-index.h"
+#include "core/model/contents.h"
 #include "core/steps/guest-size.h"
 #include "core/steps/vdisk-create.h"
 #include "util/uuid.h"
@@ -159,6 +160,10 @@ static void announce_neighbours(DlAttachment *a)
 
 static void remove_attachment(DlAttachment *a)
 {
+        DlLun *lun = DL_LOOKUP_LUN(a->object.core, a->meta->guid);
+
+        if (lun)
+                dl_contents_outdate(lun); /* the guest may have written to it */
         dl_object_unpublish(&a->object);
         dl_attachment_index_remove(a);
         announce_neighbours(a);

@@ -188,9 +188,12 @@ static void take_over(Look *look, DlContentFound *found)
         lun->content_usec = look->since_usec;
         dl_last_error_set(&lun->content_error, found->error);
         if (found->content && !dl_content_equal(found->content, lun->content)) {
+                g_autofree char *before = g_strdup(dl_lun_storage_domain(lun));
+
                 dl_content_free(lun->content);
                 lun->content = g_steal_pointer(&found->content);
-                dl_object_changed(&lun->object, "StorageDomain");
+                if (strcmp(before, dl_lun_storage_domain(lun)) != 0)
+                        dl_object_changed(&lun->object, "StorageDomain");
         }
         dl_lun_update(lun);
 }

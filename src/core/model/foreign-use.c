@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Disks of domains that are not ours. Loop thread only. */
+/* Disks of domains that are not ours, named as network disks or as block devices. Loop thread only.
+ */
 
 #include "core/model/foreign-use.h"
 #include "core/steps/operation.h"
+#include "host/block-name.h"
 #include "util/uuid.h"
 
 #include <stdlib.h>
@@ -42,28 +44,88 @@ static bool names_lun(const DlDomainDisk *disk, const DlLun *lun)
         return false;
 }
 
-static bool domain_uses(const DlVm *vm, const DlDomain *domain, const DlLun *lun)
+/* /dev/disk/by-path/…-iscsi-IQN-lun-N[-partM] */
+static bool names_path(const char *source, const DlLun *lun)
 {
-        for (unsigned i = 0; domain && i < domain->disks->len; i++) {
-                const DlDomainDisk *disk = domain->disks->pdata[i];
+        const char *iqn = strstr(source, "-iscsi-");
+        const char *number = iqn ? g_strrstr(iqn, "-lun-") : NULL;
 
-                if (is_foreign_iscsi(vm, disk) && names_lun(disk, lun))
+        for (unsigned i = 0; number && i < lun->paths->len; i++) {
+                const DlPath *path = lun->paths->pdata[i];
+                size_t n = strlen(path->iqn);
+
+                if ((size_t)(number - iqn) == strlen("-iscsi-") + n &&
+                    strncmp(iqn + strlen("-iscsi-"), path->iqn, n) == 0 &&
+                    g_ascii_strtoull(number + strlen("-lun-"), NULL, 10) == path->lun)
                         return true;
         }
         return false;
 }
 
+static bool is_foreign_block(const DlVm *vm, const DlDomainDisk *disk)
+{
+        return !disk->protocol && disk->source && g_str_has_prefix(disk->source, "/dev/") &&
+               !is_ours(vm, disk);
+}
+
+static bool domain_uses(const DlVm *vm, const DlDomain *domain, const DlLun *lun)
+{
+        for (unsigned i = 0; domain && i < domain->disks->len; i++) {
+                const DlDomainDisk *disk = domain->disks->pdata[i];
+
+                if ((is_foreign_iscsi(vm, disk) && names_lun(disk, lun)) ||
+                    (is_foreign_block(vm, disk) && names_path(disk->source, lun)))
+                        return true;
+        }
+        return false;
+}
+
+static bool is_foreign_by_path(const DlVm *vm, const DlDomainDisk *disk)
+{
+        return is_foreign_block(vm, disk) && strstr(disk->source, "-iscsi-");
+}
+
 static bool domain_has_any(const DlVm *vm, const DlDomain *domain)
 {
         for (unsigned i = 0; domain && i < domain->disks->len; i++)
-                if (is_foreign_iscsi(vm, domain->disks->pdata[i]))
+                if (is_foreign_iscsi(vm, domain->disks->pdata[i]) ||
+                    is_foreign_by_path(vm, domain->disks->pdata[i]))
                         return true;
         return false;
 }
 
 bool dl_foreign_use_has_any(const DlVm *vm)
 {
-        return domain_has_any(vm, vm->live) || domain_has_any(vm, vm->inactive);
+        return domain_has_any(vm, vm->live) || domain_has_any(vm, vm->inactive) ||
+               (vm->block_guids && vm->block_guids->len > 0);
+}
+
+static void add_block_guids(DlVm *vm, const DlDomain *domain, GPtrArray *guids)
+{
+        for (unsigned i = 0; domain && i < domain->disks->len; i++) {
+                const DlDomainDisk *disk = domain->disks->pdata[i];
+
+                if (is_foreign_block(vm, disk))
+                        dl_block_name_guids("/sys", disk->source, guids);
+        }
+}
+
+void dl_foreign_use_resolve(DlVm *vm)
+{
+        GPtrArray *guids = g_ptr_array_new_with_free_func(g_free);
+
+        add_block_guids(vm, vm->live, guids);
+        add_block_guids(vm, vm->inactive, guids);
+        if (vm->block_guids)
+                g_ptr_array_unref(vm->block_guids);
+        vm->block_guids = guids;
+}
+
+static bool vm_uses(const DlVm *vm, const DlLun *lun)
+{
+        return domain_uses(vm, vm->live, lun) || domain_uses(vm, vm->inactive, lun) ||
+               (vm->block_guids && g_ptr_array_find_with_equal_func(vm->block_guids, lun->object.id,
+                                                                    g_str_equal, NULL));
 }
 
 void dl_foreign_use_list(const DlLun *lun, GPtrArray *holders)
@@ -73,7 +135,7 @@ void dl_foreign_use_list(const DlLun *lun, GPtrArray *holders)
         for (unsigned i = 0; i < vms->len; i++) {
                 const DlVm *vm = vms->pdata[i];
 
-                if (domain_uses(vm, vm->live, lun) || domain_uses(vm, vm->inactive, lun))
+                if (vm_uses(vm, lun))
                         g_ptr_array_add(holders, g_strdup_printf("vm:%s", vm->name));
         }
 }
@@ -91,8 +153,8 @@ bool dl_foreign_use_check(const DlLun *lun, GError **error)
         return false;
 }
 
-/* Targets that show it, and VMs that were seen to use it: one that does not any more is looked at,
- * too. */
+/* Targets that show it, its GUID, and VMs that were seen to use it: one that does not any more is
+ * looked at, too. */
 static char **texts_to_find(const DlLun *lun)
 {
         g_autoptr(GPtrArray) vms = dl_core_list(lun->object.core, DL_KIND_VM);
@@ -100,10 +162,13 @@ static char **texts_to_find(const DlLun *lun)
 
         for (unsigned i = 0; i < lun->paths->len; i++)
                 g_ptr_array_add(texts, g_strdup(((DlPath *)lun->paths->pdata[i])->iqn));
+        g_ptr_array_add(texts, g_strdup(lun->object.id));
+        if (lun->object.id[0] == '3') /* as udev's wwn- names have it */
+                g_ptr_array_add(texts, g_strconcat("0x", lun->object.id + 1, NULL));
         for (unsigned i = 0; i < vms->len; i++) {
                 const DlVm *vm = vms->pdata[i];
 
-                if (domain_uses(vm, vm->live, lun) || domain_uses(vm, vm->inactive, lun))
+                if (vm_uses(vm, lun))
                         g_ptr_array_add(texts, g_strdup(vm->object.id));
         }
         g_ptr_array_add(texts, NULL);

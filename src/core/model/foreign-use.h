@@ -18,3 +18,6 @@ bool dl_foreign_use_check(const DlLun *lun, GError **error);
 void dl_foreign_use_look(DlOperation *op, const DlLun *lun);
 
 bool dl_foreign_use_has_any(const DlVm *vm);
+
+/* The VM's domains are new: finds out which LUNs its block devices are. */
+void dl_foreign_use_resolve(DlVm *vm);

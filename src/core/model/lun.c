@@ -3,7 +3,7 @@
 
 #include "core/model/attachment-index.h"
 #include "core/model/contents.h"
-#include "core/model/foreign-use.h"
+#include "core/model/holders.h"
 #include "core/steps/guest-size.h"
 
 #include <stdlib.h>
@@ -268,47 +268,6 @@ bool dl_lun_check_usable(const DlLun *lun, GError **error)
         return true;
 }
 
-bool dl_lun_content_counts(const DlLun *lun)
-{
-        return lun->content && dl_content_is_used(lun->content) && !dl_lun_vdisk(lun);
-}
-
-bool dl_lun_check_content(const DlLun *lun, GError **error)
-{
-        g_autofree char *text = NULL;
-
-        if (lun->content_error.code >= 0) {
-                g_set_error(error, DL_ERROR, lun->content_error.code,
-                            "Whether %s is in use cannot be told: %s", lun->object.id,
-                            dl_last_error_message(&lun->content_error));
-                return false;
-        }
-        if (!dl_lun_content_counts(lun))
-                return true;
-        text = dl_content_to_text(lun->content);
-        g_set_error(error, DL_ERROR, DL_ERROR_IN_USE,
-                    "%s has %s; if nobody needs that, erase it, or go ahead with force",
-                    lun->object.id, text);
-        return false;
-}
-
-static GStrv find_holders(const DlLun *lun)
-{
-        g_autoptr(GPtrArray) attachments = dl_attachments_of(lun->object.core, DL_BELONGS_TO_LUN,
-                                                             lun->object.id);
-        g_autoptr(GPtrArray) holders = g_ptr_array_new();
-
-        for (unsigned i = 0; i < attachments->len; i++)
-                g_ptr_array_add(holders,
-                                g_strdup_printf("vm:%s",
-                                                ((DlAttachment *)attachments->pdata[i])->vm->name));
-        dl_foreign_use_list(lun, holders);
-        if (dl_lun_content_counts(lun))
-                g_ptr_array_add(holders, dl_content_holder(lun->content));
-        g_ptr_array_add(holders, NULL);
-        return (GStrv)g_ptr_array_free(g_steal_pointer(&holders), FALSE);
-}
-
 static bool is_seen(const DlLun *lun)
 {
         for (unsigned i = 0; i < lun->paths->len; i++) {
@@ -376,7 +335,7 @@ void dl_lun_update(DlLun *lun)
 {
         update_promise(lun);
 
-        g_auto(GStrv) holders = find_holders(lun);
+        g_auto(GStrv) holders = dl_lun_holders(lun);
         g_autofree char *reason = NULL;
         DlLunStatus status = judge(lun, (const char *const *)holders, &reason);
 
@@ -469,9 +428,9 @@ static bool take_over_path(DlPath *path, const DlPortal *portal, const DlIscsiLu
 
 void dl_lun_remove_if_unneeded(DlLun *lun)
 {
-        g_auto(GStrv) holders = find_holders(lun);
+        g_autoptr(GPtrArray) users = dl_lun_users(lun);
 
-        if (lun->paths->len > 0 || holders[0] || dl_lun_vdisk(lun)) {
+        if (lun->paths->len > 0 || users->len > 0 || dl_lun_vdisk(lun)) {
                 dl_lun_update(lun);
                 dl_persist_lun(lun);
                 return;

@@ -96,6 +96,7 @@ DlCore *dl_scratch_new(DlCore *core)
                 .initiator_name = core->initiator_name,
                 .intents = core->intents,
                 .content_workers = core->content_workers,
+                .claims = core->claims,
         };
         scratch->contents = dl_contents_new(scratch);
         dl_core_objects_init(scratch);

@@ -133,6 +133,7 @@ void dl_vm_free(DlVm *vm)
         dl_domain_free(vm->inactive);
         g_free(vm->name);
         g_free(vm->releasing);
+        g_clear_pointer(&vm->block_guids, g_ptr_array_unref);
         g_queue_clear(&vm->queue);
         dl_object_clear(&vm->object);
         g_free(vm);
@@ -181,6 +182,7 @@ DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain)
                 dl_object_publish(&vm->object);
 
         dl_attachments_merge(vm);
+        dl_foreign_use_resolve(vm);
         if (renamed || had_foreign || dl_foreign_use_has_any(vm))
                 dl_luns_update(core);
         announce_required_targets(vm);
@@ -202,6 +204,7 @@ void dl_vm_gone(DlVm *vm)
         replace_domain(&vm->inactive, NULL);
         vm->state = DL_VIRT_SHUTOFF;
         dl_attachments_merge(vm);
+        dl_foreign_use_resolve(vm);
         if (vm->stopped)
                 vm->stopped(vm->stopped_userdata);
         tell_who_waits(vm, vm->releasing, true);

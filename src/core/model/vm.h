@@ -12,11 +12,12 @@ struct DlVm {
         char *name;
         DlVirtState state;
         bool persistent, autostart;
-        DlDomain *live;     /* NULL if not active */
-        DlDomain *inactive; /* NULL if transient */
-        GQueue queue;       /* DlOperation that want it; the head has it */
-        unsigned n_aside;   /* operations that will want it again */
-        DlVirtCall *look;   /* a look at it under way */
+        DlDomain *live;         /* NULL if not active */
+        DlDomain *inactive;     /* NULL if transient */
+        GPtrArray *block_guids; /* char *: LUNs that disks of others name as block devices */
+        GQueue queue;           /* DlOperation that want it; the head has it */
+        unsigned n_aside;       /* operations that will want it again */
+        DlVirtCall *look;       /* a look at it under way */
         bool look_again;
         DlVirtCall *size_look;  /* a look at the sizes of its disks under way */
         uint64_t required_mark; /* a digest of the required targets that were announced last */

@@ -8,6 +8,7 @@
 #include "core/records/json.h"
 #include "core/records/journal.h"
 #include "core/core-private.h"
+#include "core/model/storage-domain.h"
 #include "core/steps/kill-point.h"
 #include "util/state-file.h"
 
@@ -542,6 +543,8 @@ static bool is_understood(const char *key, const char *id, JsonObject *row)
 {
         if (g_str_has_prefix(key, "target/"))
                 return dl_iscsi_name_is_valid(id);
+        if (g_str_has_prefix(key, "domain/"))
+                return dl_json_string(row, "domain", NULL) != NULL;
         return !g_str_has_prefix(key, "vdisk/") || dl_json_string(row, "guid", NULL);
 }
 
@@ -563,6 +566,8 @@ static void load_row(DlCore *core, const DlStoreEntry *entry)
                 load_lun(core, id, row, entry->value);
         else if (g_str_has_prefix(entry->key, "vdisk/"))
                 load_vdisk(core, id, row, entry->mod_revision);
+        else if (g_str_has_prefix(entry->key, "domain/"))
+                dl_claim_load(core, id, row, entry->mod_revision);
         else if (g_str_has_prefix(entry->key, "intent/"))
                 dl_intent_load(core, entry->key, row);
 }
@@ -580,6 +585,7 @@ static void on_ranged(const DlStoreEntry *entries, size_t n_entries, int64_t rev
         dl_core_take_call(load->core, load);
         for (size_t i = 0; i < n_entries; i++)
                 load_row(load->core, &entries[i]);
+        dl_claims_complete(load->core);
         load->loaded(load->core, error);
 }
 

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Names of block devices, in a sysfs made of plain files. One thread. */
+
+#include "host/block-name.h"
+
+#include <glib/gstdio.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GUID "36001405000000010000000000000000a"
+
+typedef struct Sysfs {
+        char *path;
+} Sysfs;
+
+static void put(const Sysfs *s, const char *file, const void *data, gssize size)
+{
+        g_autofree char *path = g_build_filename(s->path, file, NULL);
+        g_autofree char *directory = g_path_get_dirname(path);
+        g_autoptr(GError) error = NULL;
+
+        g_assert_cmpint(g_mkdir_with_parents(directory, 0700), ==, 0);
+        g_assert_true(g_file_set_contents(path, data, size, &error));
+}
+
+static void link_to(const Sysfs *s, const char *from, const char *to)
+{
+        g_autofree char *path = g_build_filename(s->path, from, NULL);
+        g_autofree char *directory = g_path_get_dirname(path);
+
+        g_assert_cmpint(g_mkdir_with_parents(directory, 0700), ==, 0);
+        g_assert_cmpint(symlink(to, path), ==, 0);
+}
+
+/* sda of the GUID with a partition; mpatha over it; an LVM volume over both; as the kernel has it:
+ * everything in class/block is a link. */
+static void begin(Sysfs *s, gconstpointer data)
+{
+        static const uint8_t inquiry[96] = {0, 0, 6, 2, 91};
+        static const uint8_t page83[] = {0, 0x83, 0, 20,   1, 3, 0, 16, 0x60, 0x01, 0x40, 0x50,
+                                         0, 0,    0, 0x10, 0, 0, 0, 0,  0,    0,    0,    0x0a};
+
+        s->path = g_dir_make_tmp("directlun-sysfs-XXXXXX", NULL);
+        put(s, "devices/sda/device/inquiry", inquiry, sizeof inquiry);
+        put(s, "devices/sda/device/vpd_pg83", page83, sizeof page83);
+        put(s, "devices/sda/sda1/partition", "1\n", -1);
+        put(s, "devices/dm-0/dm/name", "mpatha\n", -1);
+        put(s, "devices/dm-0/dm/uuid", "mpath-" GUID "\n", -1);
+        put(s, "devices/dm-1/dm/name", "vg0-lv0\n", -1);
+        put(s, "devices/dm-1/dm/uuid", "LVM-abcdef\n", -1);
+        put(s, "devices/dm-2/dm/name", "mpathap2\n", -1);
+        put(s, "devices/dm-2/dm/uuid", "part2-mpath-3other\n", -1);
+        put(s, "devices/vda/size", "8\n", -1);
+        link_to(s, "devices/dm-1/slaves/dm-2", "../../dm-2");
+        link_to(s, "devices/dm-1/slaves/sda1", "../../sda/sda1");
+        link_to(s, "devices/loop/slaves/loop", "../../loop"); /* nobody does, and it ends */
+        link_to(s, "class/block/sda", "../../devices/sda");
+        link_to(s, "class/block/sda1", "../../devices/sda/sda1");
+        link_to(s, "class/block/dm-0", "../../devices/dm-0");
+        link_to(s, "class/block/dm-1", "../../devices/dm-1");
+        link_to(s, "class/block/dm-2", "../../devices/dm-2");
+        link_to(s, "class/block/vda", "../../devices/vda");
+        link_to(s, "class/block/loop", "../../devices/loop");
+}
+
+static void remove_tree(const char *path)
+{
+        g_autoptr(GDir) dir = g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL
+                                                                        : g_dir_open(path, 0, NULL);
+        const char *name;
+
+        while (dir && (name = g_dir_read_name(dir))) {
+                g_autofree char *child = g_build_filename(path, name, NULL);
+
+                remove_tree(child);
+        }
+        g_assert_cmpint(g_remove(path), ==, 0);
+}
+
+static void end(Sysfs *s, gconstpointer data)
+{
+        remove_tree(s->path);
+        g_free(s->path);
+}
+
+static int compare(gconstpointer a, gconstpointer b)
+{
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void expect(const Sysfs *s, const char *path, const char *expected)
+{
+        g_autoptr(GPtrArray) guids = g_ptr_array_new_with_free_func(g_free);
+
+        dl_block_name_guids(s->path, path, guids);
+        g_ptr_array_sort(guids, compare);
+        g_ptr_array_add(guids, NULL);
+        g_autofree char *list = g_strjoinv(" ", (char **)guids->pdata);
+        if (strcmp(list, expected) != 0)
+                g_error("%s: '%s', not '%s'", path, list, expected);
+}
+
+static void test_names(Sysfs *s, gconstpointer data)
+{
+        static const char *const names[] = {
+                "/dev/disk/by-id/scsi-" GUID,
+                "/dev/disk/by-id/scsi-" GUID "-part12",
+                "/dev/disk/by-id/wwn-0x6001405000000010000000000000000a",
+                "/dev/disk/by-id/wwn-0x6001405000000010000000000000000a-part1",
+                "/dev/disk/by-id/dm-uuid-mpath-" GUID,
+                "/dev/disk/by-id/dm-uuid-part1-mpath-" GUID,
+                "/dev/disk/by-id/dm-name-" GUID,
+                "/dev/mapper/" GUID,
+                "/dev/mapper/" GUID "-part3",
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+                expect(s, names[i], GUID);
+        expect(s, "/dev/disk/by-id/nvme-eui.0123", "20123");
+        expect(s, "/dev/disk/by-id/ata-DISK_1", "");
+        expect(s, "/dev/disk/by-id/dm-uuid-LVM-mpath-x", "");
+        expect(s, "/dev/disk/by-id/scsi-", "");
+        expect(s, "/var/lib/disk.img", "");
+        expect(s, "/dev/", "");
+        expect(s, "/dev/..", "");
+        expect(s, "", "");
+}
+
+static void test_devices(Sysfs *s, gconstpointer data)
+{
+        expect(s, "/dev/sda", GUID);
+        expect(s, "/dev/sda1", GUID);
+        expect(s, "/dev/dm-0", GUID);
+        expect(s, "/dev/dm-1", GUID " 3other");
+        expect(s, "/dev/mapper/mpatha", GUID " mpatha");
+        expect(s, "/dev/mapper/vg0-lv0", GUID " 3other vg0-lv0");
+        expect(s, "/dev/vda", "");
+        expect(s, "/dev/loop", "");
+        expect(s, "/dev/sdz", "");
+}
+
+int main(int argc, char **argv)
+{
+        g_test_init(&argc, &argv, NULL);
+        g_test_add("/block-name/names", Sysfs, NULL, begin, test_names, end);
+        g_test_add("/block-name/devices", Sysfs, NULL, begin, test_devices, end);
+        return g_test_run();
+}
