@@ -166,6 +166,10 @@ DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain);
 void dl_vm_gone(DlVm *vm);
 /* Asks libvirt for it, takes over the answer, and settles what was left half done. */
 void dl_vm_look(DlVm *vm);
+/* An operation changes it, and looks when it has: until its dl_step_look(), or its end, a look that
+ * somebody else's event asks for would only be in its way. */
+void dl_vm_hold_looks(DlVm *vm);
+void dl_vm_release_looks(DlVm *vm);
 void dl_vm_free(DlVm *vm);
 /* Makes the VM's attachments what its domain says. */
 void dl_attachments_merge(DlVm *vm);

@@ -136,18 +136,25 @@ static DlVirtDomain *read_once(virDomainPtr domain)
         return g_steal_pointer(&d);
 }
 
-/* What is read is of one moment, unless the domain starts and stops faster than we read. */
+/* Asked for the live XML, libvirt gives the other one of a domain that does not run (any more);
+ * only in the live one <domain> has an id. */
+static bool is_live_xml(const char *xml)
+{
+        const char *begin = strstr(xml, "<domain"), *end = begin ? strchr(begin, '>') : NULL;
+
+        return end && g_strstr_len(begin, end - begin, " id=");
+}
+
+/* What is read is of one moment, unless the domain starts and stops faster than we read. One that
+ * starts meanwhile sends an event. */
 static DlVirtDomain *read_domain(virDomainPtr domain)
 {
         for (int attempt = 0;; attempt++) {
                 g_autoptr(DlVirtDomain) d = read_once(domain);
-                int state;
 
-                if (!d || virDomainGetState(domain, &state, NULL, 0) < 0)
+                if (!d)
                         return NULL;
-                if (attempt == READ_ATTEMPTS ||
-                    dl_virt_state_is_active(state_from_libvirt(state)) ==
-                            dl_virt_state_is_active(d->state))
+                if (attempt == READ_ATTEMPTS || !d->live_xml || is_live_xml(d->live_xml))
                         return g_steal_pointer(&d);
         }
 }

@@ -245,10 +245,26 @@ static void on_looked(const DlVirtDomain *domain, const GError *error, void *use
 /* Many events come at once; one look is under way at a time. */
 void dl_vm_look(DlVm *vm)
 {
-        if (vm->look)
+        if (vm->looks_held)
+                vm->look_held_back = true;
+        else if (vm->look)
                 vm->look_again = true;
         else
                 vm->look = dl_virt_get_domain(vm->object.core->virt, vm->object.id, on_looked, vm);
+}
+
+void dl_vm_hold_looks(DlVm *vm)
+{
+        vm->looks_held = true;
+}
+
+void dl_vm_release_looks(DlVm *vm)
+{
+        bool wanted = vm->look_held_back;
+
+        vm->looks_held = vm->look_held_back = false;
+        if (wanted)
+                dl_vm_look(vm);
 }
 
 static void on_found(const DlVirtDomain *domain, const GError *error, void *userdata)
@@ -365,6 +381,7 @@ static void on_looked_for_operation(const DlVirtDomain *domain, const GError *er
 
 void dl_step_look(DlOperation *op)
 {
+        op->vm->looks_held = op->vm->look_held_back = false; /* this look sees it all */
         dl_op_wait(op,
                    dl_virt_get_domain(op->job.object.core->virt, op->vm->object.id,
                                       on_looked_for_operation, op),

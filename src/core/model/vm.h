@@ -19,6 +19,7 @@ struct DlVm {
         unsigned n_aside;       /* operations that will want it again */
         DlVirtCall *look;       /* a look at it under way */
         bool look_again;
+        bool looks_held, look_held_back;
         DlVirtCall *size_look;  /* a look at the sizes of its disks under way */
         uint64_t required_mark; /* a digest of the required targets that were announced last */
         uint64_t asked;         /* the newest answer that was taken over, see DlVirtDomain */

@@ -22,6 +22,7 @@ typedef struct Seen {
 struct DlAttachGuard {
         DlCore *core;
         char *vm, *xml, *portal;
+        DlVirtAffect affect;
         GArray *remotes; /* DlTcpRemote */
         DlVirtDone done;
         void *userdata;
@@ -234,13 +235,13 @@ static int on_begin(sd_event_source *source, void *userdata)
         guard->begin = sd_event_source_disable_unref(guard->begin);
         if (guard->remotes->len > 0)
                 start_watching(guard);
-        guard->call = dl_virt_attach_device(core->virt, guard->vm, guard->xml, DL_VIRT_LIVE,
+        guard->call = dl_virt_attach_device(core->virt, guard->vm, guard->xml, guard->affect,
                                             core->settings->attach_timeout_usec, on_attached,
                                             guard);
         return 0;
 }
 
-DlAttachGuard *dl_attach_guarded(DlCore *core, const char *vm, const char *xml,
+DlAttachGuard *dl_attach_guarded(DlCore *core, const char *vm, const char *xml, DlVirtAffect affect,
                                  const char *const *way, DlVirtDone done, void *userdata)
 {
         DlAttachGuard *guard = g_new(DlAttachGuard, 1);
@@ -250,6 +251,7 @@ DlAttachGuard *dl_attach_guarded(DlCore *core, const char *vm, const char *xml,
                 .core = core,
                 .vm = g_strdup(vm),
                 .xml = g_strdup(xml),
+                .affect = affect,
                 .portal = g_strdup(way ? way[0] : NULL),
                 .remotes = g_array_new(FALSE, FALSE, sizeof(DlTcpRemote)),
                 .done = done,

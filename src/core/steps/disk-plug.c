@@ -91,15 +91,34 @@ void dl_dry_add_controller(DlOperation *op)
         dl_op_next(op);
 }
 
-void dl_step_attach_config(DlOperation *op)
+static bool is_plugged(DlOperation *op)
+{
+        return dl_vm_find_disk(op->vm->live, dl_disk_work(op)->disk_alias) != NULL;
+}
+
+/* The same element into both domains: then libvirt does both, or nothing, in one call. */
+static bool goes_into_both(DlOperation *op)
 {
         const DlDiskWork *work = dl_disk_work(op);
 
-        if (!op->vm->persistent || is_in_config(op)) {
+        if (!work->plug || is_plugged(op) || !op->vm->persistent || is_in_config(op) ||
+            work->attached_config)
+                return false;
+        g_autofree char *config = disk_xml(op, false), *live = disk_xml(op, true);
+        return strcmp(config, live) == 0;
+}
+
+void dl_step_attach_config(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (!op->vm->persistent || is_in_config(op) || goes_into_both(op)) {
                 dl_op_next(op);
                 return;
         }
         g_autofree char *xml = disk_xml(op, false);
+        dl_vm_hold_looks(op->vm);
+        work->attached_config = true;
         if (work->meta->boot_order > 0 && op->vm->inactive->os_boot)
                 dl_disk_wait_for_call(op, dl_virt_attach_boot_disk(virt(op), op->vm->object.id, xml,
                                                                    dl_disk_called, op));
@@ -149,7 +168,7 @@ void dl_undo_attach_config(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
 
-        if (dl_disk_is_left_to_recovery(op) || work->in_config || !op->vm->persistent)
+        if (dl_disk_is_left_to_recovery(op) || !work->attached_config)
                 dl_op_next(op);
         else
                 detach_config(op);
@@ -164,11 +183,6 @@ static void on_plugged(const GError *error, void *userdata)
         if (!error && a && dl_last_error_set(&a->last_error, NULL))
                 dl_object_changed(&a->object, "LastError");
         dl_disk_called(error, userdata);
-}
-
-static bool is_plugged(DlOperation *op)
-{
-        return dl_vm_find_disk(op->vm->live, dl_disk_work(op)->disk_alias) != NULL;
 }
 
 void dl_dry_attach_live(DlOperation *op)
@@ -192,8 +206,11 @@ void dl_step_attach_live(DlOperation *op)
                 return;
         }
         g_autofree char *xml = disk_xml(op, true);
+        DlVirtAffect affect = DL_VIRT_LIVE | (goes_into_both(op) ? DL_VIRT_CONFIG : 0);
+
+        dl_vm_hold_looks(op->vm);
         dl_op_wait(op,
-                   dl_attach_guarded(op->core, op->vm->object.id, xml,
+                   dl_attach_guarded(op->core, op->vm->object.id, xml, affect,
                                      (const char *const *)work->proof->way, on_plugged, op),
                    (void (*)(void *))dl_attach_guard_cancel);
 }

@@ -22,6 +22,7 @@ typedef struct DlDiskWork {
         bool plug;              /* into the running domain */
         bool if_missed;         /* only if it is left out; nobody asked for it otherwise */
         bool in_config;         /* the disk was in the persistent domain when the operation began */
+        bool attached_config;   /* by this operation, by itself */
         bool leave_to_recovery; /* what the domain says decides how a failure from here on ends */
 
         char *image, *file; /* of the intent; NULL: it is not of images */

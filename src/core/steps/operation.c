@@ -28,6 +28,8 @@ static void give_up_vm(DlOperation *op)
         bool had_it = g_queue_peek_head(&vm->queue) == op;
 
         g_queue_remove(&vm->queue, op);
+        if (had_it && vm->object.published)
+                dl_vm_release_looks(vm);
         DlOperation *next = g_queue_peek_head(&vm->queue);
         if (had_it && next)
                 (void)sd_event_source_set_enabled(next->kick, SD_EVENT_ONESHOT);

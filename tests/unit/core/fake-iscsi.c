@@ -122,8 +122,11 @@ unsigned fake_iscsi_n_read(const char *address)
         return portal_at(address)->n_read;
 }
 
+static bool redirects;
+
 void fake_iscsi_forget(void)
 {
+        redirects = false;
         g_assert_cmpuint(fake_iscsi_in_flight(), ==, 0);
         g_clear_pointer(&portals, g_hash_table_unref);
         g_clear_pointer(&operations, g_ptr_array_unref);
@@ -199,6 +202,11 @@ static int compare_numbers(gconstpointer a, gconstpointer b)
         return x < y ? -1 : x > y;
 }
 
+void fake_portals_redirect(bool so)
+{
+        redirects = so;
+}
+
 static GArray *inspect(const Portal *portal, const GArray *wanted)
 {
         GArray *luns = g_array_new(FALSE, FALSE, sizeof(DlIscsiLun));
@@ -222,8 +230,10 @@ static GArray *inspect(const Portal *portal, const GArray *wanted)
 static void answer_inspection(const DlIscsiOperation *o, const Portal *portal, const GError *error)
 {
         g_autoptr(GArray) luns = inspect(portal, o->wanted);
+        static const char *const elsewhere[] = {"192.0.2.9:3260", NULL};
         DlIscsiInspection inspection = {
                 .tpgt = 1,
+                .way = redirects ? elsewhere : NULL,
                 .luns = (DlIscsiLun *)(void *)luns->data,
                 .n_luns = luns->len,
         };

@@ -515,7 +515,10 @@ static void carry_out(const DlVirtCall *call, Domain *domain)
                 set_running(domain, false);
         else if (strcmp(call->what, "attach live") == 0)
                 attach(domain, LIVE, call->text);
-        else if (strcmp(call->what, "attach config") == 0)
+        else if (strcmp(call->what, "attach both") == 0) {
+                attach(domain, LIVE, call->text);
+                attach(domain, CONFIG, call->text);
+        } else if (strcmp(call->what, "attach config") == 0)
                 attach(domain, CONFIG, call->text);
         else if (strcmp(call->what, "update config") == 0)
                 update_config(domain, call->text);
@@ -815,8 +818,13 @@ DlVirtCall *dl_virt_destroy(DlVirt *v, const char *uuid, DlVirtDone done, void *
 DlVirtCall *dl_virt_attach_device(DlVirt *v, const char *uuid, const char *xml, DlVirtAffect affect,
                                   uint64_t timeout_usec, DlVirtDone done, void *userdata)
 {
-        return change_new(affect == DL_VIRT_LIVE ? "attach live" : "attach config", uuid, xml, done,
-                          userdata);
+        static const char *const names[] = {
+                [DL_VIRT_LIVE] = "attach live",
+                [DL_VIRT_CONFIG] = "attach config",
+                [DL_VIRT_LIVE | DL_VIRT_CONFIG] = "attach both",
+        };
+
+        return change_new(names[affect], uuid, xml, done, userdata);
 }
 
 DlVirtCall *dl_virt_attach_boot_disk(DlVirt *v, const char *uuid, const char *xml, DlVirtDone done,

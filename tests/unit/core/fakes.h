@@ -33,6 +33,9 @@ void fake_portal_is_silent(const char *address);
 /* What discovery at it names: one target, at the portals given (NULL-terminated). */
 void fake_portal_names(const char *address, const char *iqn, const char *const *portals);
 
+/* They take logins at another address, so that what QEMU is told is not what a domain keeps. */
+void fake_portals_redirect(bool so);
+
 unsigned fake_iscsi_in_flight(void);
 unsigned fake_iscsi_n_asked(const char *address); /* but for reads */
 unsigned fake_iscsi_n_read(const char *address);
@@ -69,8 +72,8 @@ void fake_virt_disconnect(void);
 void fake_virt_connect(void);
 
 /* The next call of this name ("list", "look", "start", "shutdown", "destroy", "attach config",
- * "attach live", "detach config", "detach live", "metadata", "secret", "sizes", "resize") fails;
- * with effect, it is done all the same. */
+ * "attach live", "attach both", "detach config", "detach live", "metadata", "secret", "sizes",
+ * "resize") fails; with effect, it is done all the same. */
 void fake_virt_fail(const char *what, int code, bool effect);
 /* Calls of this name do not end until they are let go. */
 void fake_virt_hold(const char *what);

@@ -154,6 +154,35 @@ typedef struct Failure {
         bool attached;
 } Failure;
 
+static void fail_attaching(CoreFixture *f, const Failure *failures, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++) {
+                fake_virt_fail(failures[i].what, failures[i].code, failures[i].effect);
+                attach(f, VM_A, failures[i].code);
+                CORE_WAIT(f, g_hash_table_size(f->core->intents) == 0);
+                core_fixture_settle(f);
+                CORE_WAIT(f, !dl_vdisk_of_guid(f->core, GUID));
+                expect_nothing(f, VM_A);
+        }
+}
+
+/* One call for the running domain and the configuration, where both get the same element. */
+static void test_attach_both_fails(CoreFixture *f, gconstpointer data)
+{
+        static const Failure failures[] = {
+                {"attach both", DL_ERROR_LIBVIRT_ERROR},
+                {"attach both", DL_ERROR_TIMED_OUT},
+        };
+
+        run_vm(f, VM_A);
+        fail_attaching(f, failures, G_N_ELEMENTS(failures));
+        fake_virt_fail("attach both", DL_ERROR_TIMED_OUT, true);
+        attach(f, VM_A, DL_ERROR_TIMED_OUT);
+        CORE_WAIT(f, g_hash_table_size(f->core->intents) == 0);
+        expect_attached(f, VM_A, true);
+        g_assert_nonnull(fake_domain_disk(VM_A, DL_VIRT_CONFIG, alias));
+}
+
 static void test_attach_fails(CoreFixture *f, gconstpointer data)
 {
         static const Failure failures[] = {
@@ -168,15 +197,9 @@ static void test_attach_fails(CoreFixture *f, gconstpointer data)
                 {"attach live", DL_ERROR_TIMED_OUT},
         };
 
+        fake_portals_redirect(true);
         run_vm(f, VM_A);
-        for (unsigned i = 0; i < G_N_ELEMENTS(failures); i++) {
-                fake_virt_fail(failures[i].what, failures[i].code, failures[i].effect);
-                attach(f, VM_A, failures[i].code);
-                CORE_WAIT(f, g_hash_table_size(f->core->intents) == 0);
-                core_fixture_settle(f);
-                CORE_WAIT(f, !dl_vdisk_of_guid(f->core, GUID));
-                expect_nothing(f, VM_A);
-        }
+        fail_attaching(f, failures, G_N_ELEMENTS(failures));
         fake_virt_fail("attach live", DL_ERROR_TIMED_OUT, true); /* it was late, but it was */
         attach(f, VM_A, DL_ERROR_TIMED_OUT);
         CORE_WAIT(f, g_hash_table_size(f->core->intents) == 0);
@@ -187,6 +210,7 @@ static void test_undo_fails(CoreFixture *f, gconstpointer data)
 {
         static const char *const undone[] = {"detach config", "metadata"};
 
+        fake_portals_redirect(true);
         run_vm(f, VM_A);
         for (unsigned i = 0; i < G_N_ELEMENTS(undone); i++) {
                 DlDeviceSpec spec = spec_of(GUID);
@@ -503,6 +527,7 @@ static void test_libvirt_lost_in_the_middle(CoreFixture *f, gconstpointer data)
 {
         static const char *const where[] = {"metadata", "attach config", "attach live"};
 
+        fake_portals_redirect(true);
         run_vm(f, VM_A);
         for (unsigned i = 0; i < G_N_ELEMENTS(where); i++) {
                 DlDeviceSpec spec = spec_of(GUID);
@@ -535,6 +560,7 @@ static void test_crash_anywhere(CoreFixture *f, gconstpointer data)
                 {"look", 0},
         };
 
+        fake_portals_redirect(true);
         run_vm(f, VM_A);
         for (unsigned i = 0; i < G_N_ELEMENTS(crashes); i++) {
                 DlDeviceSpec spec = spec_of(GUID);
@@ -626,6 +652,7 @@ static void test_plug_before_recovery(CoreFixture *f, gconstpointer data)
         CoreResult first, second;
         DlRequest request;
 
+        fake_portals_redirect(true);
         run_vm(f, VM_A);
         spec.plug = 0;
         attach_as(f, VM_A, &spec, &first);
@@ -652,6 +679,7 @@ static void test_recovery_fails(CoreFixture *f, gconstpointer data)
 {
         static const char *const calls[] = {"detach config", "metadata"};
 
+        fake_portals_redirect(true);
         run_vm(f, VM_A);
         for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++) {
                 fake_virt_has_late_call(true);
@@ -769,6 +797,7 @@ int main(int argc, char *argv[])
         TEST("attach-config", test_attach_config);
         TEST("attach-live", test_attach_live);
         TEST("attach-fails", test_attach_fails);
+        TEST("attach-both-fails", test_attach_both_fails);
         TEST("undo-fails", test_undo_fails);
         TEST("attach-cancelled", test_attach_cancelled);
         TEST("attach-to-two-at-once", test_attach_to_two_at_once);

@@ -227,9 +227,9 @@ static void change_domain(Storm *s)
 
 static void change_libvirt(Storm *s)
 {
-        static const char *const calls[] = {"look",          "start",       "destroy",
-                                            "attach config", "attach live", "detach config",
-                                            "detach live",   "metadata",    "list"};
+        static const char *const calls[] = {
+                "look",        "start",         "destroy",     "attach config", "attach live",
+                "attach both", "detach config", "detach live", "metadata",      "list"};
         bool late = any(s, 2);
 
         switch (any(s, 8)) {

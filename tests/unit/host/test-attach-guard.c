@@ -128,8 +128,8 @@ static void plug_start(Lab *lab, Plug *plug, const char *vm, const char *portal)
         const char *const way[] = {portal, NULL};
 
         *plug = (Plug){0};
-        plug->guard = dl_attach_guarded(&lab->core, vm, "<disk/>", portal ? way : NULL, on_over,
-                                        plug);
+        plug->guard = dl_attach_guarded(&lab->core, vm, "<disk/>", DL_VIRT_LIVE,
+                                        portal ? way : NULL, on_over, plug);
 }
 
 /* Of the oldest call. code -1: it has worked. */
