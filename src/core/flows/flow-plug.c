@@ -55,6 +55,7 @@ static void forget_left_out(DlOperation *op)
 }
 
 static const DlStep plug_steps[] = {
+        {"looking at the VM", dl_step_prove_ahead, dl_undo_prove, .dry = dl_op_next},
         {"looking at the VM", dl_step_look, .dry = dl_step_look},
         {"looking at the VM", dl_step_find, .dry = dl_step_find},
         {"looking at the VM", check_plug, .dry = check_plug},

@@ -23,6 +23,7 @@ void dl_disk_work_free(void *p)
         DlDiskWork *work = p;
 
         dl_proof_free(work->proof);
+        g_clear_error(&work->proof_error);
         if (work->intent)
                 dl_intent_abandon(work->intent);
         if (work->free_extra)
@@ -168,7 +169,50 @@ static void on_proven(const GError *error, void *userdata)
 
 static void stop_proof(void *p)
 {
-        g_clear_pointer(&dl_disk_work(p)->proof, dl_proof_free);
+        DlDiskWork *work = dl_disk_work(p);
+
+        g_clear_pointer(&work->proof, dl_proof_free);
+        g_clear_error(&work->proof_error);
+        work->ahead = DL_AHEAD_NO;
+}
+
+static void on_proven_ahead(const GError *error, void *userdata)
+{
+        DlDiskWork *work = dl_disk_work(userdata);
+
+        if (work->ahead == DL_AHEAD_AWAITED) {
+                on_proven(error, userdata);
+                return;
+        }
+        work->ahead = DL_AHEAD_OVER;
+        work->proof_error = error ? g_error_copy(error) : NULL;
+}
+
+/* The network is asked while libvirt is. */
+void dl_step_prove_ahead(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        const DlDomainAttachment *meta = work->meta;
+
+        if (dl_vm_is_active(op->vm) && !dl_vm_find_disk(op->vm->live, work->disk_alias)) {
+                work->ahead = DL_AHEAD_RUNS;
+                work->proof = dl_proof_start(op->core, meta->guid, meta->iqn, meta->lun,
+                                             meta->readonly, on_proven_ahead, op);
+        }
+        dl_op_next(op);
+}
+
+static void take_proof_ahead(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        g_autoptr(GError) error = g_steal_pointer(&work->proof_error);
+
+        if (work->ahead == DL_AHEAD_OVER) {
+                on_proven(error, op);
+                return;
+        }
+        work->ahead = DL_AHEAD_AWAITED;
+        dl_op_wait(op, op, stop_proof);
 }
 
 void dl_step_prove(DlOperation *op)
@@ -176,6 +220,11 @@ void dl_step_prove(DlOperation *op)
         DlDiskWork *work = dl_disk_work(op);
         const DlDomainAttachment *meta = work->meta;
 
+        if (work->ahead != DL_AHEAD_NO && work->proof->readonly == meta->readonly) {
+                take_proof_ahead(op);
+                return;
+        }
+        stop_proof(op);
         work->proof = dl_proof_start(op->core, meta->guid, meta->iqn, meta->lun, meta->readonly,
                                      on_proven, op);
         dl_op_wait(op, op, stop_proof);
@@ -290,12 +339,24 @@ static void on_settled(const GError *error, void *userdata)
         dl_op_next(op);
 }
 
+/* What was added is found by the recovery, too: nobody has to wait for the disk to hear of it. */
+static bool may_settle_later(const DlOperation *op)
+{
+        DlIntentKind kind = ((DlDiskWork *)op->data)->kind;
+
+        return !op->undoing && (kind == DL_INTENT_ATTACH || kind == DL_INTENT_PLUG);
+}
+
 void dl_step_settle(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
+        DlIntent *intent = g_steal_pointer(&work->intent);
 
-        dl_intent_remove(op->core, work->intent, on_settled, op);
-        work->intent = NULL;
+        if (may_settle_later(op)) {
+                dl_intent_remove(op->core, intent, NULL, NULL);
+                dl_op_next(op);
+        } else
+                dl_intent_remove(op->core, intent, on_settled, op);
 }
 
 void dl_undo_begin(DlOperation *op)

@@ -28,6 +28,13 @@ typedef struct DlDiskWork {
         char *image, *file; /* of the intent; NULL: it is not of images */
 
         DlProof *proof; /* keeps the target; NULL: not proven yet */
+        enum {
+                DL_AHEAD_NO,
+                DL_AHEAD_RUNS,
+                DL_AHEAD_OVER,
+                DL_AHEAD_AWAITED, /* by dl_step_prove() */
+        } ahead;
+        GError *proof_error; /* of a proof that is over before it is awaited */
 
         /* the guest is asked to release the disk */
         DlVirtCall *request; /* NULL: it has ended */
@@ -62,6 +69,8 @@ bool dl_disk_work_keep_address(DlOperation *op);
 
 /* Takes the attachment's data from the domain. NotAttached. */
 void dl_step_find(DlOperation *op);
+/* Begins what dl_step_prove() waits for, if it is likely to be needed. */
+void dl_step_prove_ahead(DlOperation *op);
 /* Proves the LUN (see proof.h), and keeps its target. */
 void dl_step_prove(DlOperation *op);
 void dl_undo_prove(DlOperation *op);
