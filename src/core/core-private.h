@@ -55,6 +55,7 @@ struct DlCore {
         sd_event_source *write_luns; /* a moment after the first of them */
         DlContents *contents;
         GHashTable *claims;            /* of storage domains: see storage-domain.h */
+        sd_event_source *second_look;  /* at all VMs, after a connection to libvirt */
         bool vms_known;                /* libvirt was listed: who has attachments is known */
         GQueue attach_guards;          /* DlAttachGuard, in the order in which they came */
         sd_event_source *housekeeping; /* holds that expire, checks of connections */

@@ -229,6 +229,7 @@ void dl_core_free(DlCore *core)
         dl_contents_free(g_steal_pointer(&core->contents));
         core->ready_deadline = sd_event_source_disable_unref(core->ready_deadline);
         core->housekeeping = sd_event_source_disable_unref(core->housekeeping);
+        core->second_look = sd_event_source_disable_unref(core->second_look);
 
         free_all(core, DL_KIND_TARGET, (GDestroyNotify)dl_target_free);
         free_all(core, DL_KIND_JOB, (GDestroyNotify)dl_job_free);

@@ -274,6 +274,31 @@ class Demo:
         self.prove((state, managed) == ('s "disconnected"', 'b false'),
                    'the target is not connected any more')
 
+    def run_without(self):
+        self.teller.step('An optional disk: the VM runs without it while its target is away')
+        self.call(self.attachment, 'Attachment', 'Detach', 'a{sv}', '0')
+        self.attachment, = self.call(
+            self.vm_path, 'Vm', 'AttachDisk', 'a{sv}a{sv}', '2', 'GUID', 's', self.lun.guid,
+            'optional', 'b', 'true', '0')
+        self.teller.say('   (the target goes away)')
+        self.target.tgtd.remove_target(self.target.tid)
+        self.run('directlunctl', 'run', 'demo')
+        plugged, left_out, _ = self.get(self.attachment, 'Attachment', 'Plugged', 'LeftOut',
+                                        'LastError')
+        self.prove((plugged, left_out) == ('b false', 'b true'), 'the disk is left out')
+        self.vm.wait_booted()
+        self.prove(not self.vm.guest.disks(), 'the guest runs, and has no disk')
+
+    def comes_back(self):
+        self.teller.step('The target comes back: the disk is plugged by itself')
+        self.target.come_back()
+        name = self.look_in_guest()
+        text = self.in_guest("dd if=/dev/%s bs=512 skip=8 count=1 2>/dev/null | tr -d '\\0'" % name)
+        self.prove('written in the guest' in text, 'the guest has its data')
+        self.run('directlunctl', 'list')
+        self.vm.guest.close()
+        self.call(self.vm_path, 'Vm', 'Stop', 'a{sv}', '0')
+
     def unmanage(self):
         self.teller.step('Put everything back')
         self.call(self.attachment, 'Attachment', 'Detach', 'a{sv}', '0')
@@ -285,7 +310,7 @@ class Demo:
                    'no target, no vDisk, no attachment is left')
 
     STEPS = (discover, polkit, connect, device_list, make_vdisk, attach, data, unplug, plug_again,
-             detach, attach_stopped, run_vm, stop_vm, unmanage)
+             detach, attach_stopped, run_vm, stop_vm, run_without, comes_back, unmanage)
 
     def walk(self):
         """Whether every step went well."""

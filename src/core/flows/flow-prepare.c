@@ -166,7 +166,7 @@ static void prove(DlOperation *op)
         for (unsigned i = 0; i < work->disks->len; i++) {
                 Disk *disk = work->disks->pdata[i];
 
-                disk->proof = dl_proof_start(op->job.object.core, disk->meta->guid, disk->meta->iqn,
+                disk->proof = dl_proof_start(op->core, disk->meta->guid, disk->meta->iqn,
                                              disk->meta->lun, disk->meta->readonly, on_proven,
                                              disk);
         }

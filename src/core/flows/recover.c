@@ -64,11 +64,14 @@ static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
-static bool is_recent(const DlIntent *intent)
+/* A guest that was asked before the host was booted has not been asked: it runs for the first time.
+ */
+static bool is_recent(DlCore *core, const DlIntent *intent)
 {
         uint64_t now = dl_wallclock();
 
-        return intent->time_usec <= now && now - intent->time_usec < RECENT_USEC;
+        return dl_intent_is_of_this_boot(core, intent) && intent->time_usec <= now &&
+               now - intent->time_usec < RECENT_USEC;
 }
 
 /*
@@ -81,7 +84,7 @@ static void ask_guest_again(DlOperation *op)
         const DlSettings *settings = op->job.object.core->settings;
         bool removing = work->kind == DL_INTENT_UNPLUG || work->kind == DL_INTENT_DETACH;
 
-        if (!removing || !is_recent(work->intent) ||
+        if (!removing || !is_recent(op->job.object.core, work->intent) ||
             !dl_vm_find_disk(op->vm->live, work->disk_alias) ||
             sd_event_add_time_relative(op->job.object.core->event, &work->timer, CLOCK_MONOTONIC,
                                        MIN(GRACE_USEC, settings->release_timeout_usec), 0,

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define SECOND_LOOK_USEC (3 * G_USEC_PER_SEC)
+
 bool dl_vm_is_wanted(const DlVm *vm)
 {
         return !g_queue_is_empty((GQueue *)&vm->queue) || vm->n_aside > 0;
@@ -314,12 +316,31 @@ static void on_listed(DlVirtDomain *const *domains, size_t n_domains, const GErr
         dl_core_is_ready(core);
 }
 
+static int on_second_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        DlCore *core = userdata;
+
+        if (dl_virt_is_connected(core->virt))
+                dl_virt_list_domains(core->virt, on_listed, core);
+        return 0;
+}
+
+/* A libvirtd that has just started takes up the guests that it finds. One that ends meanwhile is
+ * still running in the first list, and its end may be told to nobody. */
+static void look_again_later(DlCore *core)
+{
+        core->second_look = sd_event_source_disable_unref(core->second_look);
+        (void)sd_event_add_time_relative(core->event, &core->second_look, CLOCK_MONOTONIC,
+                                         SECOND_LOOK_USEC, 0, on_second_look, core);
+}
+
 static void on_connected(void *userdata)
 {
         DlCore *core = userdata;
 
         dl_object_changed(&dl_core_local_host(core)->object, "State");
         dl_virt_list_domains(core->virt, on_listed, core);
+        look_again_later(core);
 }
 
 /* The VMs run on, and what was known of them stays until there is news. */

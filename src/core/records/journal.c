@@ -18,6 +18,7 @@ void dl_intent_free(DlIntent *intent)
         g_free(intent->key);
         g_free(intent->vm);
         g_free(intent->vdisk);
+        g_free(intent->boot_id);
         g_free(intent->image);
         g_free(intent->file);
         g_free(intent);
@@ -63,6 +64,7 @@ static DlIntent *intent_copy(const DlIntent *like)
         intent->key = g_strdup(like->key);
         intent->vm = g_strdup(like->vm);
         intent->vdisk = g_strdup(like->vdisk);
+        intent->boot_id = g_strdup(like->boot_id);
         intent->image = g_strdup(like->image);
         intent->file = g_strdup(like->file);
         return intent;
@@ -75,10 +77,12 @@ DlIntent *dl_intent_write(DlCore *core, const DlIntent *like, DlIntentDone done,
 
         intent->key = g_strdup_printf("intent/%s/%s", like->vm, like->vdisk);
         intent->time_usec = dl_wallclock();
+        intent->boot_id = g_strdup(dl_core_local_host(core)->boot_id);
         intent->owned = true;
         json_builder_begin_object(b);
         dl_json_add_string(b, "kind", kinds[intent->kind]);
         dl_json_add_int(b, "time", (int64_t)intent->time_usec);
+        dl_json_add_string(b, "boot", intent->boot_id);
         dl_json_add_string(b, "vm", intent->vm);
         dl_json_add_string(b, "vdisk", intent->vdisk);
         dl_json_add_bool(b, "in-config", intent->in_config);
@@ -108,6 +112,11 @@ void dl_intent_adopt(DlIntent *intent)
         intent->owned = true;
 }
 
+bool dl_intent_is_of_this_boot(DlCore *core, const DlIntent *intent)
+{
+        return g_strcmp0(intent->boot_id, dl_core_local_host(core)->boot_id) == 0;
+}
+
 void dl_intent_abandon(DlIntent *intent)
 {
         intent->owned = false;
@@ -133,6 +142,7 @@ void dl_intent_load(DlCore *core, const char *key, JsonObject *row)
                         .vm = (char *)vm,
                         .vdisk = (char *)vdisk,
                         .time_usec = (uint64_t)dl_json_int(row, "time", 0, INT64_MAX, 0),
+                        .boot_id = (char *)dl_json_string(row, "boot", NULL),
                         .in_config = dl_json_bool(row, "in-config"),
                         .new_vdisk = dl_json_bool(row, "new-vdisk"),
                         .image = (char *)dl_json_string(row, "image", NULL),

@@ -27,6 +27,7 @@ struct DlIntent {
         char *vm;
         char *vdisk;
         uint64_t time_usec; /* CLOCK_REALTIME, when it was written */
+        char *boot_id;      /* of the boot in which it was; NULL: not known */
         bool in_config;     /* the disk was in the persistent domain before */
         bool new_vdisk;     /* the attach makes the vDisk, too */
         char *image;        /* uid, of what is done to images; else NULL */
@@ -41,8 +42,8 @@ static inline bool dl_intent_is_of_images(DlIntentKind kind)
 
 typedef void (*DlIntentDone)(const GError *error, void *userdata);
 
-/* Writes one that is like this (key and time are filled in; vm "": no VM has the vDisk); it is
- * owned by the caller's operation. The callback runs once, always: wait for it. */
+/* Writes one that is like this (key, time and boot are filled in; vm "": no VM has the vDisk); it
+ * is owned by the caller's operation. The callback runs once, always: wait for it. */
 DlIntent *dl_intent_write(DlCore *core, const DlIntent *like, DlIntentDone done, void *userdata);
 
 /* Removes it, and frees it. done may be NULL. */
@@ -50,6 +51,9 @@ void dl_intent_remove(DlCore *core, DlIntent *intent, DlIntentDone done, void *u
 
 /* Takes over one that nobody owns. */
 void dl_intent_adopt(DlIntent *intent);
+
+/* Whether what was begun may still be going on: it is not when the host was booted since. */
+bool dl_intent_is_of_this_boot(DlCore *core, const DlIntent *intent);
 
 /* The operation ends without knowing what became of it: the recovery looks. */
 void dl_intent_abandon(DlIntent *intent);
