@@ -208,7 +208,6 @@ static const struct {
         size_t offset; /* in DlDeviceSpec: bool */
 } booleans[] = {
         {"propagateErrors", offsetof(DlDeviceSpec, propagate_errors)},
-        {"shared", offsetof(DlDeviceSpec, shared)},
         {"optional", offsetof(DlDeviceSpec, optional)},
         {"readonly", offsetof(DlDeviceSpec, readonly)},
         {"discard", offsetof(DlDeviceSpec, discard)},
@@ -289,6 +288,19 @@ static bool set_vdisk(DlBusDevice *device, const DlBusValue *value, GError **err
         return device->vdisk || refuse(error, "vdisk", "must be the object path of a vDisk");
 }
 
+/* VDSM also says how it is shared; other overlays of the data than images there are not. */
+static bool set_shared(DlDeviceSpec *spec, const DlBusValue *value, GError **error)
+{
+        const char *text = value->type == 's' ? value->string : "";
+
+        if (g_ascii_strcasecmp(text, "transient") == 0)
+                return refuse(error, "shared", "cannot be 'transient': a LUN has no such overlay");
+        spec->shared = g_ascii_strcasecmp(text, "shared") == 0;
+        return spec->shared || g_ascii_strcasecmp(text, "exclusive") == 0 ||
+               g_ascii_strcasecmp(text, "none") == 0 ||
+               dl_bus_value_to_bool(value, &spec->shared, error);
+}
+
 static bool read_device_entry(sd_bus_message *m, const char *key, const char *contents,
                               void *userdata, GError **error)
 {
@@ -306,6 +318,8 @@ static bool read_device_entry(sd_bus_message *m, const char *key, const char *co
                 return false;
         if (strcmp(key, "vdisk") == 0)
                 return set_vdisk(device, &value, error);
+        if (strcmp(key, "shared") == 0)
+                return set_shared(&device->spec, &value, error);
         for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
                 if (strcmp(key, strings[i].key) == 0)
                         return set_string(&device->spec, i, &value, error);

@@ -156,6 +156,7 @@ static DlDomainDisk *read_disk(const xmlNode *node)
 static void read_controller(const xmlNode *node, DlDomain *domain)
 {
         DlDomainController *controller = g_new0(DlDomainController, 1);
+        g_autofree char *hotplug = dl_xml_attribute(dl_xml_child(node, "target"), "hotplug");
 
         controller->type = dl_xml_attribute(node, "type");
         controller->model = dl_xml_attribute(node, "model");
@@ -164,6 +165,7 @@ static void read_controller(const xmlNode *node, DlDomain *domain)
         if (!controller->model)
                 controller->model = g_strdup("");
         controller->index = (unsigned)read_number(node, "index", G_MAXUINT16);
+        controller->hotplug_off = g_strcmp0(hotplug, "off") == 0;
         g_ptr_array_add(domain->controllers, controller);
 }
 

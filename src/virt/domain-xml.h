@@ -77,6 +77,7 @@ typedef struct DlDomainController {
         char *type;  /* "pci", "scsi", "sata", "ide" … */
         char *model; /* "pcie-root-port", "virtio-scsi" …; "" if there is none */
         unsigned index;
+        bool hotplug_off; /* nothing can be plugged in behind it */
 } DlDomainController;
 
 /* One of our attachments, as written in the domain's <metadata>. Nothing here is secret. */

@@ -86,11 +86,13 @@ class Stopped(Base):
         """FIELD 14: the serial is the vDisk's id on each bus, whole or its beginning, never cut by
         somebody else; every bus shows size, write protection and block size; addresses last."""
         vm = self.lab.define_vm('parade')
-        plain, ro, big, bigger, lun = self.target_with(
-            'parade', {}, {'readonly': True}, {'blocksize': 4096}, {'blocksize': 4096}, {})
+        plain, ro, big, bigger, lun, locked = self.target_with(
+            'parade', {}, {'readonly': True}, {'blocksize': 4096}, {'blocksize': 4096}, {},
+            {'readonly': True})
         wanted = [(plain, {'iface': 'virtio'}),
                   (ro, {'iface': 'scsi', 'readonly': True}), (big, {'iface': 'scsi'}),
-                  (bigger, {'iface': 'virtio'}), (lun, {'iface': 'scsi', 'device': 'lun'})]
+                  (bigger, {'iface': 'virtio'}), (lun, {'iface': 'scsi', 'device': 'lun'}),
+                  (locked, {'iface': 'scsi', 'device': 'lun', 'readonly': True})]
         paths = {disk.size: self.attach(vm, {'GUID': disk.guid, **how}) for disk, how in wanted}
         asked = {size: self.properties(path)['Address'] for size, path in paths.items()}
         self.run_vm(vm)
@@ -101,7 +103,7 @@ class Stopped(Base):
             it = seen[disk.size]
             with self.subTest(**how):
                 self.assertEqual(it['serial'], disk.serial if 'device' in how else serial)
-                self.assertIs(it['ro'], disk is ro)
+                self.assertIs(it['ro'], disk in (ro, locked))
                 self.assertEqual(it['block'], 4096 if disk in (big, bigger) else 512)
         self.assertEqual({size: self.properties(path)['Address'] for size, path in paths.items()},
                          asked)
@@ -136,6 +138,8 @@ class Stopped(Base):
         for device, error, words in (
                 ({'iface': 'ide'}, 'UnsupportedInterface', ('IDE', 'q35')),
                 ({'iface': 'sata', 'readonly': True}, 'UnsupportedInterface', ('read-only',)),
+                ({'iface': 'sata', 'optional': True}, 'UnsupportedInterface', ('optional',)),
+                ({'shared': 'transient'}, TYPED, ('shared',)),
                 ({'iface': 'sata', 'GUID': big.guid}, 'UnsupportedInterface', ('4096', '512')),
                 ({'iface': 'scsi', 'GUID': ro.guid}, TYPED, ('write-protected', 'readonly')),
                 ({'discard': 'on'}, TYPED, ('UNMAP',)),
@@ -147,7 +151,8 @@ class Stopped(Base):
                 ({'iface': 'scsi', 'address': address(type='drive', target=256)}, TYPED, ()),
                 # the bus of the virtio-scsi controller
                 ({'address': address(type='pci', bus=1)}, TYPED, ('taken', 'controller scsi 0')),
-                ({'serial': 'mine'}, TYPED, ('serial',)), ({'cache': 'writeback'}, TYPED, ('cache',)),
+                ({'serial': 'mine'}, TYPED, ('serial',)),
+                ({'cache': 'writeback'}, TYPED, ('cache',)),
                 ({'io': 'native'}, TYPED, ('io',)), ({'sgio': 'unfiltered'}, TYPED, ('sgio',)),
                 ({'iotune': {'total_iops_sec': 1}}, TYPED, ('iotune',)),
                 ({'specParams': {}}, TYPED, ('specParams',))):
@@ -200,7 +205,7 @@ class Stopped(Base):
 
 class BootOrder(Base):
     def test_boot_order(self):
-        """libvirt's own <boot dev='hd'/> gives way, with the same meaning; others' wishes do not."""
+        """libvirt's own <boot dev='hd'/> gives way, and keeps its meaning."""
         vm = self.lab.define_vm('booter', devices="<interface type='user'>"
                                 "<mac address='52:54:00:00:00:07'/></interface>")
         self.assertIn("<boot dev='hd'/>", vm.xml('--inactive'))
@@ -482,6 +487,7 @@ class Reservations(Base):
             path = self.attach(vm, {'GUID': lun.guid, 'iface': 'scsi', 'device': 'lun',
                                     'shared': True, 'reservations': 'on'})
             self.assertIs(self.properties(path)['Reservations'], True)
+            self.assertIs(self.properties(path)['PropagateErrors'], True)
             self.call(self.vm(vm), 'Vm', 'Run', '(asa{sv})', [], {})
         for vm in vms:
             vm.wait_booted()

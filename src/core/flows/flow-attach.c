@@ -422,7 +422,7 @@ static DlDomainAttachment *meta_of_spec(const DlDeviceSpec *spec, const char *gu
                 .iqn = g_strdup(spec->inline_lun.iqn),
                 .index = spec->index,
                 .boot_order = spec->boot_order,
-                .propagate_errors = spec->propagate_errors,
+                .propagate_errors = dl_disk_rules_propagates_errors(spec),
                 .shared = spec->shared,
                 .optional = spec->optional,
                 .readonly = spec->readonly,

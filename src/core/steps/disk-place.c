@@ -182,7 +182,8 @@ static bool check_pci_in(const DlDomain *domain, const DlAddress *address, const
                         pci_buses[kind].last, slot);
                 return false;
         }
-        if (hot && (kind < 0 || !pci_buses[kind].hot || dl_address_number(address, "function"))) {
+        if (hot && (kind < 0 || !pci_buses[kind].hot || controller->hotplug_off ||
+                    dl_address_number(address, "function"))) {
                 g_set_error(
                         error, DL_ERROR, DL_ERROR_INVALID_ARGS,
                         "Nothing can be plugged into a running VM at PCI bus %02x, function %u "
@@ -205,12 +206,13 @@ static bool check_pci(const DlAddress *address, const DlDiskVm *vm, GError **err
         return true;
 }
 
+/* Also for a VM that does not run: one day the disk may be plugged in again. */
 static DlAddress *free_slot(const DlDomainController *controller, const DlDiskVm *vm,
                             const Taken *taken, bool reserved)
 {
         int kind = pci_bus_kind(controller);
 
-        if (kind < 0 || !pci_buses[kind].hot)
+        if (kind < 0 || !pci_buses[kind].hot || controller->hotplug_off)
                 return NULL;
         for (unsigned slot = pci_buses[kind].first; slot <= pci_buses[kind].last; slot++) {
                 g_autoptr(GHashTable) address = pci_address(0, controller->index, slot, 0);

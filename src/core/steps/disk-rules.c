@@ -24,6 +24,7 @@ typedef enum Fact {
         RESERVATIONS = 1 << 8,
         AT_PCI = 1 << 9,
         AT_DRIVE = 1 << 10,
+        OPTIONAL = 1 << 11,
 } Fact;
 
 #define PASSTHROUGH_IFACE                                                                          \
@@ -31,6 +32,9 @@ typedef enum Fact {
         "virtio-scsi only"
 #define READONLY_ATA                                                                               \
         "QEMU has no read-only disks of iface sata and ide; use virtio or scsi for readonly"
+#define OPTIONAL_ATA                                                                               \
+        "optional needs iface virtio or scsi: a disk of iface sata or ide cannot be plugged in "   \
+        "when its LUN comes back"
 #define PCI_IFACE   "only a disk of iface virtio has an address of type pci; the others have drive"
 #define DRIVE_IFACE "a disk of iface virtio has an address of type pci"
 
@@ -44,6 +48,8 @@ static const struct {
         {LUN | IDE, DL_ERROR_UNSUPPORTED_INTERFACE, PASSTHROUGH_IFACE},
         {READONLY | SATA, DL_ERROR_UNSUPPORTED_INTERFACE, READONLY_ATA},
         {READONLY | IDE, DL_ERROR_UNSUPPORTED_INTERFACE, READONLY_ATA},
+        {OPTIONAL | SATA, DL_ERROR_UNSUPPORTED_INTERFACE, OPTIONAL_ATA},
+        {OPTIONAL | IDE, DL_ERROR_UNSUPPORTED_INTERFACE, OPTIONAL_ATA},
         {DISCARD | LUN, DL_ERROR_INVALID_ARGS,
          "discard is for device disk: with device lun the guest's UNMAP reaches the LUN anyway"},
         {RESERVATIONS | DISK, DL_ERROR_INVALID_ARGS,
@@ -75,7 +81,7 @@ static unsigned facts_of(const DlDeviceSpec *spec)
 
         return iface_fact(spec->iface ? spec->iface : "virtio") | (lun ? LUN : DISK) |
                (spec->readonly ? READONLY : 0U) | (spec->discard ? DISCARD : 0U) |
-               (spec->reservations ? RESERVATIONS : 0U) |
+               (spec->reservations ? RESERVATIONS : 0U) | (spec->optional ? OPTIONAL : 0U) |
                (dl_address_is(spec->address, "pci") ? AT_PCI : 0U) |
                (dl_address_is(spec->address, "drive") ? AT_DRIVE : 0U);
 }
@@ -131,6 +137,11 @@ bool dl_disk_rules_check_spec(const DlDeviceSpec *spec, GError **error)
                               "index must be less than 4 with iface ide: that is all there is room "
                               "for");
         return check_together(spec, error);
+}
+
+bool dl_disk_rules_propagates_errors(const DlDeviceSpec *spec)
+{
+        return spec->propagate_errors || spec->reservations;
 }
 
 /* ---- the LUN ------------------------------------------------------------------------------- */

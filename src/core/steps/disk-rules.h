@@ -14,6 +14,13 @@
  * UnsupportedInterface. */
 bool dl_disk_rules_check_spec(const DlDeviceSpec *spec, GError **error);
 
+/*
+ * Whether the guest is told of I/O errors, rather than paused: as asked for, and always with
+ * reservations. QEMU before 9.1 takes RESERVATION CONFLICT for an error like any other and would
+ * pause the guest, whose cluster software expects that answer.
+ */
+bool dl_disk_rules_propagates_errors(const DlDeviceSpec *spec);
+
 /* What depends on the LUN, once it is proven. */
 bool dl_disk_rules_check_lun(const DlDomainAttachment *meta, const DlLun *lun, GError **error);
 

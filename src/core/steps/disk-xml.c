@@ -25,8 +25,9 @@ char *dl_disk_xml(const DlVm *vm, const DlDomainAttachment *meta, const DlProof 
 {
         const DlCore *core = vm->object.core;
         const DlTarget *target = proof->target;
-        const DlLun *lun = DL_LOOKUP_LUN((DlCore *)core, meta->guid);
         g_autofree char *alias = dl_disk_alias(meta->vdisk);
+        const DlDomainDisk *own = dl_vm_find_disk(live ? vm->live : vm->inactive, alias);
+        const DlLun *lun = DL_LOOKUP_LUN((DlCore *)core, meta->guid);
         g_autofree char *dev = dl_disk_place_dev(meta, vm->live, vm->inactive, alias);
         g_autofree char *host = live && proof->way ? host_of(proof->way[0])
                                                    : g_strdup(proof->address);
@@ -56,7 +57,7 @@ char *dl_disk_xml(const DlVm *vm, const DlDomainAttachment *meta, const DlProof 
                 .discard = meta->discard,
                 .logical_block_size = lun ? lun->logical_block_size : 0,
                 .physical_block_size = lun ? lun->physical_block_size : 0,
-                .address = meta->address,
+                .address = own && own->address ? own->address : meta->address,
                 .images = images,
         };
         return dl_disk_spec_to_xml(&spec);

@@ -36,6 +36,7 @@ static DlDeviceSpec spec_of(const char *text)
         spec.discard = strstr(text, "discard");
         spec.reservations = strstr(text, "reservations");
         spec.shared = strstr(text, "shared");
+        spec.optional = strstr(text, "optional");
         spec.format = strstr(text, "qcow2") ? "qcow2" : NULL;
         spec.index = strstr(text, "index4") ? 4 : -1;
         if (strstr(text, "pci"))
@@ -80,6 +81,10 @@ static void test_spec(void)
                 {"ide lun", DL_ERROR_UNSUPPORTED_INTERFACE, "scsi"},
                 {"sata readonly", DL_ERROR_UNSUPPORTED_INTERFACE, "read-only"},
                 {"ide readonly", DL_ERROR_UNSUPPORTED_INTERFACE, "read-only"},
+                {"virtio optional", -1},
+                {"scsi lun optional", -1},
+                {"sata optional", DL_ERROR_UNSUPPORTED_INTERFACE, "optional"},
+                {"ide optional", DL_ERROR_UNSUPPORTED_INTERFACE, "optional"},
                 {"scsi lun discard", DL_ERROR_INVALID_ARGS, "discard"},
                 {"scsi reservations", DL_ERROR_INVALID_ARGS, "device lun"},
                 {"virtio reservations", DL_ERROR_INVALID_ARGS, "device lun"},
@@ -111,6 +116,16 @@ static void test_spec_names_one(void)
         g_assert_error(first, DL_ERROR, DL_ERROR_INVALID_ARGS);
         g_assert_false(dl_disk_rules_check_spec(&two, &second));
         g_assert_error(second, DL_ERROR, DL_ERROR_INVALID_ARGS);
+}
+
+static void test_errors_of_reservations(void)
+{
+        DlDeviceSpec plain = spec_of("scsi lun"), reserving = spec_of("scsi lun reservations");
+
+        g_assert_false(dl_disk_rules_propagates_errors(&plain));
+        g_assert_true(dl_disk_rules_propagates_errors(&reserving));
+        plain.propagate_errors = true;
+        g_assert_true(dl_disk_rules_propagates_errors(&plain));
 }
 
 /* ---- what depends on the LUN --------------------------------------------------------------- */
@@ -261,9 +276,13 @@ static void test_interface(void)
         "<controller type='pci' index='1' model='pcie-root-port'/>"                                \
         "<controller type='pci' index='2' model='pcie-root-port'/>"                                \
         "<controller type='sata' index='0'/>"
-#define I440FX  "<controller type='pci' index='0' model='pci-root'/>"
-#define VSCSI   "<controller type='scsi' index='0' model='virtio-scsi'/>"
-#define LSI     "<controller type='scsi' index='0' model='lsilogic'/>"
+#define I440FX "<controller type='pci' index='0' model='pci-root'/>"
+#define VSCSI  "<controller type='scsi' index='0' model='virtio-scsi'/>"
+#define LSI    "<controller type='scsi' index='0' model='lsilogic'/>"
+#define COLD                                                                                       \
+        "<controller type='pci' index='0' model='pcie-root'/>"                                     \
+        "<controller type='pci' index='1' model='pcie-root-port'><target hotplug='off'/>"          \
+        "</controller><controller type='pci' index='2' model='pcie-root-port'/>"
 #define FAR_BUS "<controller type='pci' index='3' model='pcie-root-port'/>"
 
 typedef struct Place {
@@ -288,6 +307,7 @@ static const Place places[] = {
         {"virtio", NULL, Q35 PCI("vda", "1", "0") PCI("vdb", "2", "0"), NULL, NULL, "none"},
         {"virtio", I440FX, I440FX, NULL, NULL, "pci 0000:00:03.0"},
         {"virtio", I440FX PCI("vda", "0", "0x3"), I440FX, NULL, NULL, "pci 0000:00:04.0"},
+        {"virtio", COLD, COLD, NULL, NULL, "pci 0000:02:00.0"},
         {"scsi", Q35 VSCSI, Q35 VSCSI, NULL, NULL, "drive 0:0:0:0"},
         {"scsi", Q35 VSCSI DRIVE("scsi", "sda", "0", "0", "0"), Q35 VSCSI, NULL, NULL,
          "drive 0:0:0:1"},
@@ -308,6 +328,8 @@ static const Place places[] = {
         {"virtio", Q35, Q35, "pci domain=1 bus=1", NULL, NULL, DL_ERROR_INVALID_ARGS, "0001:01"},
         {"virtio", Q35 FAR_BUS, Q35, "pci bus=3", NULL, NULL, DL_ERROR_INVALID_ARGS, "0000:03"},
         {"virtio", Q35, Q35, "pci slot=5", NULL, NULL, DL_ERROR_INVALID_ARGS, "pcie-root"},
+        {"virtio", COLD, COLD, "pci bus=1", NULL, NULL, DL_ERROR_INVALID_ARGS, "plugged"},
+        {"virtio", NULL, COLD, "pci bus=1", NULL, "pci 0000:01:00.0"},
         {"virtio", NULL, Q35, "pci slot=5", NULL, "pci 0000:00:05.0"},
         {"virtio", Q35 PCI("vda", "0x01", "0x00"), Q35, "pci bus=1", NULL, NULL,
          DL_ERROR_INVALID_ARGS, "disk vda"},
@@ -480,6 +502,7 @@ int main(int argc, char **argv)
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/disk-rules/spec", test_spec);
         g_test_add_func("/disk-rules/spec-names-one", test_spec_names_one);
+        g_test_add_func("/disk-rules/errors-of-reservations", test_errors_of_reservations);
         g_test_add_func("/disk-rules/lun", test_lun);
         g_test_add_func("/disk-rules/interface", test_interface);
         g_test_add_func("/disk-rules/boot-order", test_boot_order);
