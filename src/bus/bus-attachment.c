@@ -4,17 +4,35 @@
 #include "bus/bus-call.h"
 #include "bus/bus-reply.h"
 
+typedef struct PlugArgs {
+        const char *image; /* NULL: as it is */
+} PlugArgs;
+
+static bool parse_hot_plug(DlBusCall *call, void *args, GError **error)
+{
+        static const DlBusOption options[] = {
+                {"image", 's', .offset = offsetof(PlugArgs, image)},
+                {},
+        };
+
+        return dl_bus_options_read(call->message, options, args, &call->options, error);
+}
+
 static DlJob *start_hot_plug(DlBusCall *call, void *args, void *object, const DlRequest *request,
                              GError **error)
 {
-        return dl_flow_plug(object, request, error);
+        const PlugArgs *a = args;
+
+        return a->image ? dl_flow_plug_image(object, request, a->image, error)
+                        : dl_flow_plug(object, request, error);
 }
 
 static int method_hot_plug(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         static const DlBusMethod method = {
                 .verb = "hot-plug",
-                .parse = dl_bus_parse_options,
+                .args_size = sizeof(PlugArgs),
+                .parse = parse_hot_plug,
                 .action = DL_BUS_HOT_PLUG,
                 .start = start_hot_plug,
         };
@@ -159,6 +177,11 @@ DL_BUS_GETTER(get_reservations, DlAttachment, attachment, reply)
         return sd_bus_message_append(reply, "b", attachment->meta->reservations);
 }
 
+DL_BUS_GETTER(get_image, DlAttachment, attachment, reply)
+{
+        return dl_bus_append_text(reply, attachment->meta->image);
+}
+
 DL_BUS_GETTER(get_data_path, DlAttachment, attachment, reply)
 {
         return dl_bus_append_text(reply, attachment->meta->data_path);
@@ -209,6 +232,7 @@ const sd_bus_vtable dl_bus_attachment_vtable[] = {
         DL_BUS_CHANGES("Discard", "b", get_discard),
         DL_BUS_CHANGES("Reservations", "b", get_reservations),
         DL_BUS_CHANGES("DataPath", "s", get_data_path),
+        DL_BUS_CHANGES("Image", "s", get_image),
         DL_BUS_CHANGES("TargetDev", "s", get_target_dev),
         DL_BUS_CHANGES("LastError", "(ss)", get_last_error),
         DL_BUS_CHANGES("GuestCapacity", "t", get_guest_capacity),

@@ -198,6 +198,7 @@ static const struct {
         {"iface", offsetof(DlDeviceSpec, iface)},
         {"format", offsetof(DlDeviceSpec, format)},
         {"GUID", offsetof(DlDeviceSpec, guid)},
+        {"image", offsetof(DlDeviceSpec, image)},
         {"data-path", offsetof(DlDeviceSpec, data_path), device_data_paths},
         {"alias", offsetof(DlDeviceSpec, alias)},
         {"description", offsetof(DlDeviceSpec, description), NULL, DL_BUS_DESCRIPTION_MAX},

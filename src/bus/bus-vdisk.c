@@ -95,10 +95,10 @@ static int method_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         return dl_bus_call_begin(m, userdata, &method);
 }
 
-typedef struct MergeArgs {
+typedef struct ImageArgs {
         const char *uid;
-        uint32_t bandwidth; /* MiB/s; 0: no limit */
-} MergeArgs;
+        uint32_t bandwidth; /* of a merge, MiB/s; 0: no limit */
+} ImageArgs;
 
 static bool read_uid(DlBusCall *call, const char **ret, GError **error)
 {
@@ -117,18 +117,18 @@ static bool read_uid(DlBusCall *call, const char **ret, GError **error)
 static bool parse_merge(DlBusCall *call, void *args, GError **error)
 {
         static const DlBusOption options[] = {
-                {"bandwidth", 'u', .offset = offsetof(MergeArgs, bandwidth)},
+                {"bandwidth", 'u', .offset = offsetof(ImageArgs, bandwidth)},
                 {},
         };
 
-        return read_uid(call, &((MergeArgs *)args)->uid, error) &&
+        return read_uid(call, &((ImageArgs *)args)->uid, error) &&
                dl_bus_options_read(call->message, options, args, &call->options, error);
 }
 
 static DlJob *start_merge(DlBusCall *call, void *args, void *object, const DlRequest *request,
                           GError **error)
 {
-        MergeArgs *a = args;
+        ImageArgs *a = args;
 
         return dl_flow_merge(object, request, a->uid, (uint64_t)a->bandwidth << 20, error);
 }
@@ -137,10 +137,35 @@ static int method_merge(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
 {
         static const DlBusMethod method = {
                 .verb = "merge",
-                .args_size = sizeof(MergeArgs),
+                .args_size = sizeof(ImageArgs),
                 .parse = parse_merge,
                 .action = DL_BUS_MANAGE_VDISK,
                 .start = start_merge,
+        };
+
+        return dl_bus_call_begin(m, userdata, &method);
+}
+
+static bool parse_revert(DlBusCall *call, void *args, GError **error)
+{
+        return read_uid(call, &((ImageArgs *)args)->uid, error) &&
+               dl_bus_parse_options(call, args, error);
+}
+
+static DlJob *start_revert(DlBusCall *call, void *args, void *object, const DlRequest *request,
+                           GError **error)
+{
+        return dl_flow_revert(object, request, ((ImageArgs *)args)->uid, error);
+}
+
+static int method_revert(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        static const DlBusMethod method = {
+                .verb = "revert",
+                .args_size = sizeof(ImageArgs),
+                .parse = parse_revert,
+                .action = DL_BUS_MANAGE_VDISK,
+                .start = start_revert,
         };
 
         return dl_bus_call_begin(m, userdata, &method);
@@ -215,6 +240,8 @@ const sd_bus_vtable dl_bus_vdisk_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Merge", SD_BUS_ARGS("s", image_uid, "a{sv}", options),
                                 SD_BUS_NO_RESULT, method_merge, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Revert", SD_BUS_ARGS("s", image_uid, "a{sv}", options),
+                                SD_BUS_NO_RESULT, method_revert, SD_BUS_VTABLE_UNPRIVILEGED),
         DL_BUS_CONST("Id", "s", get_id),
         DL_BUS_CONST("Guid", "s", get_guid),
         DL_BUS_CHANGES("Alias", "s", get_alias),

@@ -121,6 +121,11 @@ DlJob *dl_flow_snapshot(DlVDisk *vdisk, const DlRequest *request, bool quiesce, 
 DlJob *dl_flow_merge(DlVDisk *vdisk, const DlRequest *request, const char *uid,
                      uint64_t bytes_per_sec, GError **error);
 
+/* Makes the vDisk what it was at the moment of the image; what has been written since is lost, and
+ * later images are gone. Of the first, the LUN: all images are. VmRunning while it is plugged.
+ * Action: manage-vdisk. */
+DlJob *dl_flow_revert(DlVDisk *vdisk, const DlRequest *request, const char *uid, GError **error);
+
 /* oVirt's device dictionary. Exactly one of guid, vdisk and inline_lun. */
 typedef struct DlDeviceSpec {
         const char *guid;
@@ -142,6 +147,7 @@ typedef struct DlDeviceSpec {
         unsigned boot_order;      /* 0: none */
         bool propagate_errors, shared, optional, readonly, discard, reservations;
         int plug;                        /* -1: if the VM runs */
+        const char *image;               /* of the vDisk, to read; NULL: the vDisk itself */
         const char *data_path;           /* NULL: "auto" */
         const char *alias, *description; /* of the vDisk, if it is made by this; NULL: default */
 } DlDeviceSpec;
@@ -152,6 +158,9 @@ DlJob *dl_flow_attach_disk(DlVm *vm, const DlRequest *request, const DlDeviceSpe
 
 /* Action: hot-plug. Repeating is no error. */
 DlJob *dl_flow_plug(DlAttachment *attachment, const DlRequest *request, GError **error);
+/* Another moment of the vDisk from now on, for one that reads a moment. InvalidArgs. */
+DlJob *dl_flow_plug_image(DlAttachment *attachment, const DlRequest *request, const char *image,
+                          GError **error);
 DlJob *dl_flow_unplug(DlAttachment *attachment, const DlRequest *request, GError **error);
 
 /* For the service itself: brings the disk that the VM was started without. Nothing happens if it is

@@ -43,6 +43,7 @@ void dl_domain_attachment_free(DlDomainAttachment *attachment)
         g_free(attachment->iqn);
         g_free(attachment->data_path);
         g_free(attachment->serial);
+        g_free(attachment->image);
         g_clear_pointer(&attachment->address, g_hash_table_unref);
         g_free(attachment);
 }
@@ -60,6 +61,7 @@ DlDomainAttachment *dl_domain_attachment_copy(const DlDomainAttachment *attachme
         copy->iqn = g_strdup(attachment->iqn);
         copy->data_path = g_strdup(attachment->data_path);
         copy->serial = g_strdup(attachment->serial);
+        copy->image = g_strdup(attachment->image);
         copy->address = dl_address_copy(attachment->address);
         return copy;
 }

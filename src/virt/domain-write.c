@@ -142,6 +142,7 @@ static void append_attachment(GString *out, const DlDomainAttachment *attachment
                 append_bool(out, "left-out", true);
         dl_xml_append_attribute(out, "data-path", attachment->data_path);
         dl_xml_append_attribute(out, "serial", attachment->serial);
+        dl_xml_append_attribute(out, "image", attachment->image);
         g_string_append_c(out, '>');
         /* One of a kind that we do not know, which libvirt may have chosen, is not worth keeping:
          * it would not be understood when it is read. */

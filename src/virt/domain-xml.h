@@ -96,6 +96,7 @@ typedef struct DlDomainAttachment {
                              * reachable, and is to have it as soon as it is */
         char *data_path;    /* "qemu", "block", "auto": as asked for */
         char *serial;       /* what the guest sees */
+        char *image;        /* uid: it reads what the vDisk was at that moment; NULL: the vDisk */
         DlAddress *address; /* as asked for, or as first given: it comes back to it */
 } DlDomainAttachment;
 

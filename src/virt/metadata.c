@@ -113,7 +113,8 @@ static DlDomainAttachment *read_attachment(const xmlNode *node)
             !read_bool(node, "reservations", &a->reservations) ||
             !read_bool(node, "left-out", &a->left_out) ||
             !read_one_of(node, "data-path", data_paths, &a->data_path) ||
-            !read_string(node, "serial", false, &a->serial) || !read_address(node, &a->address))
+            !read_string(node, "serial", false, &a->serial) ||
+            !read_string(node, "image", false, &a->image) || !read_address(node, &a->address))
                 return NULL;
         return g_steal_pointer(&a);
 }

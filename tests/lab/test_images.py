@@ -10,6 +10,7 @@ from gi.repository import GLib
 from service import TestCase, object_path, vdisk_id
 
 MIB = 1 << 20
+INVALID = 'org.freedesktop.DBus.Error.InvalidArgs'
 IMAGES = '/var/lib/libvirt/images/directlun'
 
 
@@ -34,6 +35,9 @@ class ImageCase(TestCase):
         self.machine.guest.close()
         self.method(self.vm(self.machine), 'Vm', 'Stop')
         self.detach_all(self.machine)
+        for path in self.lab.client.objects('VDisk'):
+            self.method(path, 'VDisk', 'Delete', force=True)
+        self.assertEqual(self.files(), [])
 
     def files(self):
         return sorted(glob.glob(IMAGES + '/*'))
@@ -57,6 +61,13 @@ class ImageCase(TestCase):
 
     def merge(self, uid, **options):
         self.call(self.vdisk, 'VDisk', 'Merge', '(sa{sv})', uid, options)
+
+    def revert(self, uid, **options):
+        self.call(self.vdisk, 'VDisk', 'Revert', '(sa{sv})', uid, options)
+
+    def stop_vm(self):
+        self.machine.guest.close()
+        self.method(self.vm(self.machine), 'Vm', 'Stop')
 
     def assert_disk_is(self, files):
         """What the VM has, running and defined, and what is in the directory: these and no more."""
@@ -97,9 +108,10 @@ class Snapshot(ImageCase):
         self.assertEqual((raw, raw_details), (vdisk_id(self.lun.guid),
                                               {'format': 'raw', 'current': False}))
         self.assertEqual((found, details), (uid, {
-            'format': 'qcow2', 'current': True, 'file': '%s/%s.qcow2' % (IMAGES, uid),
+            'format': 'qcow2', 'current': True, 'file': details['file'],
             'parent': raw, 'quiesced': False, 'spoiled': False}))
         self.assertGreater(when, 1700000000 * 1000000)
+        self.assertTrue(details['file'].startswith('%s/%s.' % (IMAGES, uid)))
         self.assertEqual(self.files(), [details['file']])
 
         self.write(b'B')
@@ -119,8 +131,7 @@ class Snapshot(ImageCase):
         self.assertEqual((self.seen(), self.seen(8192), self.on_lun()), (b'D', b'C', b'A'))
 
         # stopped and started: the same images
-        self.machine.guest.close()
-        self.method(self.vm(self.machine), 'Vm', 'Stop')
+        self.stop_vm()
         self.run_vm()
         self.assertEqual((self.seen(), self.seen(8192), self.on_lun()), (b'D', b'C', b'A'))
 
@@ -207,3 +218,221 @@ class Merge(ImageCase):
         jobs = self.lab.client.objects('Job')
         return next((path for path in jobs
                      if self.get(path, 'Job', 'Token') == 'slow'), None)
+
+
+class Refused(ImageCase):
+    """What can have no snapshot says why, and is as before."""
+
+    def refuse(self, name, *words, **options):
+        before = self.machine.xml('--inactive'), self.images()
+        with self.assertDBusError(name) as expected:
+            self.snapshot(**options)
+        for word in words:
+            self.assertIn(word, expected.exception.message)
+        self.assertEqual((self.machine.xml('--inactive'), self.images()), before)
+        self.assertEqual(self.files(), [])
+
+    def test_passthrough(self):
+        self.attach_one(iface='scsi', device='lun')
+        self.refuse('UnsupportedInterface', 'painter', 'device disk')
+
+    def test_shared(self):
+        self.attach_one(shared=True)
+        self.refuse('NotShareable', 'painter', 'shared')
+
+    def test_readonly(self):
+        self.attach_one(readonly=True)
+        self.refuse(INVALID, 'painter', 'read-only')
+
+    def test_quiesce_without_an_agent(self):
+        self.attach_one()
+        self.run_vm()
+        self.refuse(INVALID, 'agent', quiesce=True)
+
+    def test_unreachable_lun(self):
+        self.attach_one()
+        tgtd = self.one.tgtd
+        tgtd.remove_lun(self.one.tid, 1)
+        self.addCleanup(tgtd.add_lun, self.one.tid, 1, self.lun.path, self.lun.size,
+                        scsi_id='naa.' + self.lun.guid[1:], serial=self.lun.serial, vendor='LAB',
+                        product='DISK')
+        self.refuse('LunNotVisible', self.lun.guid)
+
+    def test_no_such_image(self):
+        self.attach_one()
+        raw, = self.uids()
+        for method, uid in (('Merge', 'none'), ('Merge', raw), ('Revert', 'none')):
+            with self.assertDBusError(INVALID):
+                self.call(self.vdisk, 'VDisk', method, '(sa{sv})', uid, {})
+
+    def test_dry_run(self):
+        self.attach_one()
+        self.assertEqual(self.snapshot(**{'dry-run': True}), '')
+        self.assertEqual((len(self.images()), self.files()), (1, []))
+
+    def test_with_images_it_is_not_shared_nor_passed_through(self):
+        self.attach_one()
+        self.snapshot()
+        self.detach_all(self.machine)
+        for name, device in (('NotShareable', {'shared': True}),
+                             ('UnsupportedInterface', {'iface': 'scsi', 'device': 'lun'})):
+            with self.assertDBusError(name):
+                self.attach(self.machine, {'GUID': self.lun.guid, **device})
+
+
+class LimitedSpace(ImageCase):
+    settings = {'Images': {'StackMax': '1', 'FreeMinMiB': '1048576'}}
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.three = cls.lab.add_target('three', size=8 << 40)  # sparse
+
+    def test_limits(self):
+        self.attach_one()
+        self.snapshot()
+        with self.assertDBusError('LimitsExceeded'):
+            self.snapshot()
+        self.connect(self.three)
+        path, _ = self.create_vdisk(self.three.luns[1].guid)
+        with self.assertDBusError('LimitsExceeded') as expected:
+            self.method(path, 'VDisk', 'Snapshot')
+        self.assertIn(IMAGES, expected.exception.message)
+        self.assertEqual(len(self.get(path, 'VDisk', 'Images')), 1)
+        self.assertEqual(len(self.files()), 1)
+
+
+class Revert(ImageCase):
+    def test_of_a_stopped_vm(self):
+        self.attach_one()
+        self.run_vm()
+        self.write(b'A')
+        self.stop_vm()
+        first = self.snapshot()
+        self.assert_disk_is(self.layers())
+        self.run_vm()
+        self.write(b'B')
+        second = self.snapshot()
+        self.write(b'C')
+        for uid in (first, second):
+            with self.assertDBusError('VmRunning'):
+                self.revert(uid)
+        self.stop_vm()
+
+        self.revert(second)
+        self.assertEqual(self.uids()[1:], [first, second])
+        self.assert_disk_is(self.layers())
+        self.run_vm()
+        self.assertEqual((self.seen(), self.on_lun()), (b'B', b'A'))
+        self.write(b'D')
+        self.stop_vm()
+
+        self.revert(first)
+        self.assertEqual(self.uids()[1:], [first])
+        self.assert_disk_is(self.layers())
+        self.run_vm()
+        self.assertEqual(self.seen(), b'A')
+        self.write(b'E')
+        self.assertEqual(self.on_lun(), b'A')
+        self.stop_vm()
+
+        self.revert(self.uids()[0])
+        self.assert_disk_is([])
+        self.run_vm()
+        self.assertEqual(self.seen(), b'A')
+        self.write(b'F')
+        self.assertEqual(self.on_lun(), b'F')
+
+    def test_without_a_vm(self):
+        """A vDisk that no VM has; its images go with it from VM to VM."""
+        self.vdisk, _ = self.create_vdisk(self.lun.guid)
+        self.lun.write(0, b'A' * 4096)
+        uid = self.snapshot()
+        self.attach_one()
+        self.assert_disk_is(self.layers())
+        self.run_vm()
+        self.write(b'B')
+        self.assertEqual((self.seen(), self.on_lun()), (b'B', b'A'))
+        self.stop_vm()
+        self.detach_all(self.machine)
+        with self.assertDBusError('InUse'):
+            self.method(self.vdisk, 'VDisk', 'Delete')
+        self.revert(uid)
+        self.assertEqual(self.files(), self.layers())
+        self.attach_one()
+        self.run_vm()
+        self.assertEqual(self.seen(), b'A')
+
+    def test_unplugged_while_the_vm_runs(self):
+        self.attach_one()
+        self.run_vm()
+        self.write(b'A')
+        uid = self.snapshot()
+        self.write(b'B')
+        self.method(self.attachment, 'Attachment', 'HotUnplug')
+        self.revert(uid)
+        self.method(self.attachment, 'Attachment', 'HotPlug')
+        self.machine.guest.wait_disks(lambda disks: 'vda' in disks)
+        self.assertEqual(self.seen(), b'A')
+
+
+class OfAnotherVm(ImageCase):
+    """What a vDisk was at a moment, read by another VM."""
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.reader = cls.lab.define_vm('reader').start()
+
+    def clean(self):
+        self.detach_all(self.reader)
+        super().clean()
+
+    def read_by_other(self):
+        self.reader.guest.wait_disks(lambda disks: 'vda' in disks)
+        return self.reader.guest.read('vda', 0, 512)[:1]
+
+    def test_reads_a_moment(self):
+        self.attach_one()
+        self.run_vm()
+        self.write(b'A')
+        first = self.snapshot()
+        self.write(b'B')
+        second = self.snapshot()
+        self.write(b'C')
+        device = {'GUID': self.lun.guid, 'image': second, 'readonly': True}
+        for wrong in ({**device, 'readonly': False}, {**device, 'image': 'none'}):
+            with self.assertDBusError(INVALID):
+                self.attach(self.reader, wrong)
+        with self.assertDBusError('NotShareable'):
+            self.attach(self.reader, {'GUID': self.lun.guid, 'readonly': True})
+        path = self.attach(self.reader, device)
+        self.assertEqual(self.get(path, 'Attachment', 'Image'), second)
+        self.assertEqual(self.read_by_other(), b'B')
+        self.assertNotEqual(self.reader.guest.sh('echo x >/dev/vda')[0], 0)
+        self.write(b'D')
+        self.assertEqual((self.seen(), self.read_by_other()), (b'D', b'B'))
+
+        # what it reads does not change
+        for uid in (first, second):
+            with self.assertDBusError('InUse') as expected:
+                self.merge(uid)
+            self.assertIn('reader', expected.exception.message)
+        third = self.snapshot()
+        self.merge(third)
+        self.assertEqual(self.read_by_other(), b'B')
+
+        # another moment
+        self.method(path, 'Attachment', 'HotUnplug')
+        self.method(path, 'Attachment', 'HotPlug', image=first)
+        self.assertEqual(self.get(path, 'Attachment', 'Image'), first)
+        self.assertEqual(self.read_by_other(), b'A')
+        with self.assertDBusError(INVALID):
+            self.method(self.attachment, 'Attachment', 'HotPlug', image=first)
+        self.stop_vm()
+        for uid in self.uids()[:1]:
+            with self.assertDBusError('InUse'):
+                self.revert(uid)
+        self.revert(second)
+        self.assertEqual(self.read_by_other(), b'A')
+        self.assert_consistent()

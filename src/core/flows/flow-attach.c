@@ -9,6 +9,7 @@
 #include "core/steps/disk-place.h"
 #include "core/steps/disk-work.h"
 #include "core/model/contents.h"
+#include "core/steps/image-rules.h"
 #include "core/model/foreign-use.h"
 #include "core/model/holders.h"
 #include "core/model/storage-domain.h"
@@ -164,6 +165,8 @@ static bool check_sharing(DlOperation *op, const DlLun *lun, GError **error)
                                     "%s is attached to VM %s already", meta->guid, op->vm->name);
                         return false;
                 }
+                if (a->meta->image || meta->image) /* a moment of it, which does not change */
+                        continue;
                 if (!a->meta->shared || !meta->shared) {
                         g_set_error(
                                 error, DL_ERROR, DL_ERROR_NOT_SHAREABLE,
@@ -172,8 +175,9 @@ static bool check_sharing(DlOperation *op, const DlLun *lun, GError **error)
                         return false;
                 }
         }
-        return op->force || !lun ||
-               (dl_claim_check_unclaimed(lun, error) && dl_foreign_use_check(lun, error));
+        return dl_image_check_attach(dl_vdisk_of_guid(op->core, meta->guid), meta, error) &&
+               (op->force || !lun ||
+                (dl_claim_check_unclaimed(lun, error) && dl_foreign_use_check(lun, error)));
 }
 
 /* The rules, and a place in the VM. */
@@ -420,6 +424,7 @@ static DlDomainAttachment *meta_of_spec(const DlDeviceSpec *spec, const char *gu
                 .iface = g_strdup(spec->iface ? spec->iface : "virtio"),
                 .device = g_strdup(spec->device ? spec->device : "disk"),
                 .iqn = g_strdup(spec->inline_lun.iqn),
+                .image = g_strdup(spec->image),
                 .index = spec->index,
                 .boot_order = spec->boot_order,
                 .propagate_errors = dl_disk_rules_propagates_errors(spec),

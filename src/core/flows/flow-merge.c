@@ -15,7 +15,7 @@
 
 /* ---- checks -------------------------------------------------------------------------------- */
 
-static bool check_image(const DlVDisk *vdisk, const char *uid, unsigned *ret_index, GError **error)
+static bool check_image(DlVDisk *vdisk, const char *uid, unsigned *ret_index, GError **error)
 {
         if (!dl_vdisk_find_image(vdisk, uid, ret_index)) {
                 g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
@@ -23,7 +23,7 @@ static bool check_image(const DlVDisk *vdisk, const char *uid, unsigned *ret_ind
                 return false;
         }
         if (*ret_index > 0)
-                return true;
+                return dl_image_check_readers(vdisk, *ret_index - 1, error);
         g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
                     "Image %s is the LUN itself; there is nothing below it", uid);
         return false;
@@ -31,7 +31,7 @@ static bool check_image(const DlVDisk *vdisk, const char *uid, unsigned *ret_ind
 
 static void check(DlOperation *op)
 {
-        const DlVDisk *vdisk = dl_image_work_vdisk(op);
+        DlVDisk *vdisk = dl_image_work_vdisk(op);
         DlDiskWork *work = dl_disk_work(op);
         g_autoptr(GError) error = NULL;
         unsigned index = 0;

@@ -3,6 +3,7 @@
 
 #include "core/steps/disk-place.h"
 #include "core/steps/disk-work.h"
+#include "core/steps/image-rules.h"
 
 #define OPERATION_TIMEOUT_USEC (120 * G_USEC_PER_SEC)
 
@@ -54,10 +55,36 @@ static void forget_left_out(DlOperation *op)
                 dl_op_next(op);
 }
 
+/* What it reads, if it is to be another moment. */
+static void choose_image(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+        g_autoptr(GError) error = NULL;
+
+        if (!work->image || g_strcmp0(work->image, work->meta->image) == 0) {
+                dl_op_next(op);
+                return;
+        }
+        if (!work->meta->image || work->in_config ||
+            dl_vm_find_disk(op->vm->live, work->disk_alias)) {
+                dl_op_failf(op, DL_ERROR_INVALID_ARGS,
+                            "Another image is chosen for an attachment that reads one, and is "
+                            "unplugged; VM %s has the vDisk itself, or is using the disk",
+                            op->vm->name);
+                return;
+        }
+        dl_set_string(&work->meta->image, work->image);
+        if (dl_image_check_attach(DL_LOOKUP_VDISK(op->core, work->vdisk), work->meta, &error))
+                dl_op_next(op);
+        else
+                dl_op_fail(op, g_steal_pointer(&error));
+}
+
 static const DlStep plug_steps[] = {
         {"looking at the VM", dl_step_prove_ahead, dl_undo_prove, .dry = dl_op_next},
         {"looking at the VM", dl_step_look, .dry = dl_step_look},
         {"looking at the VM", dl_step_find, .dry = dl_step_find},
+        {"looking at the VM", choose_image, .dry = choose_image},
         {"looking at the VM", check_plug, .dry = check_plug},
         {"proving the LUN", dl_step_prove, dl_undo_prove, .dry = dl_step_prove},
         {"plugging", dl_op_next, dl_undo_look, .dry = dl_op_next},
@@ -103,6 +130,17 @@ DlJob *dl_flow_plug_missing(DlAttachment *attachment, const DlRequest *request, 
 
         if (op)
                 dl_disk_work(op)->if_missed = true;
+        return (DlJob *)op;
+}
+
+DlJob *dl_flow_plug_image(DlAttachment *attachment, const DlRequest *request, const char *image,
+                          GError **error)
+{
+        DlOperation *op = start(attachment, "hot-plug", DL_INTENT_PLUG, request, plug_steps,
+                                G_N_ELEMENTS(plug_steps), error);
+
+        if (op)
+                dl_disk_work(op)->image = g_strdup(image);
         return (DlJob *)op;
 }
 

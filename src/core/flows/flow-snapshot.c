@@ -145,13 +145,6 @@ static const DlStep snapshot_steps[] = {
 
 /* ---- the flow ------------------------------------------------------------------------------ */
 
-static char *new_file(const DlCore *core, const char *uid)
-{
-        g_autofree char *name = g_strconcat(uid, ".qcow2", NULL);
-
-        return g_build_filename(core->settings->image_directory, name, NULL);
-}
-
 DlJob *dl_flow_snapshot(DlVDisk *vdisk, const DlRequest *request, bool quiesce, GError **error)
 {
         DlCore *core = vdisk->object.core;
@@ -163,7 +156,7 @@ DlJob *dl_flow_snapshot(DlVDisk *vdisk, const DlRequest *request, bool quiesce, 
                 return NULL;
         work = dl_image_work_new(DL_INTENT_SNAPSHOT, vdisk->object.id, vdisk->guid);
         work->image = g_uuid_string_random();
-        work->file = new_file(core, work->image);
+        work->file = dl_image_new_file(core, work->image);
         ((DlImageWork *)work->extra)->quiesce = quiesce;
         op = DL_OP_NEW(core, "snapshot", request, snapshot_steps, OPERATION_TIMEOUT_USEC, work,
                        dl_disk_work_free, error);

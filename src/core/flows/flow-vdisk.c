@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Making, changing and deleting vDisks. Loop thread only. */
 
-#include "core/steps/operation.h"
+#include "core/steps/image-work.h"
 #include "core/steps/vdisk-create.h"
 #include "util/uuid.h"
 
@@ -196,7 +196,7 @@ static void check_delete(DlOperation *op)
         else if (vdisk->images->len > 1)
                 dl_op_failf(op, DL_ERROR_IN_USE,
                             "vDisk %s has %u images, with what was written since its snapshots; "
-                            "merge them, or revert it, first",
+                            "merge them, or revert it, first; force deletes them",
                             vdisk->alias, vdisk->images->len - 1);
         else
                 dl_op_next(op);
@@ -224,6 +224,8 @@ static const DlStep delete_steps[] = {
 
 DlJob *dl_flow_vdisk_delete(DlVDisk *vdisk, const DlRequest *request, GError **error)
 {
+        if (request->force && vdisk->images->len > 1)
+                return dl_flow_delete_with_images(vdisk, request, error);
         DlOperation *op = start(vdisk->object.core, "delete-vdisk", request, delete_steps,
                                 G_N_ELEMENTS(delete_steps), NULL, vdisk->object.id, NULL, NULL,
                                 error);

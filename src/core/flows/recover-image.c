@@ -30,7 +30,7 @@ static void end_merge(DlOperation *op)
                 dl_op_next(op);
         else
                 dl_op_wait(op,
-                           dl_virt_end_block_job(op->job.object.core->virt, op->vm->object.id,
+                           dl_virt_end_block_job(op->core->virt, op->vm->object.id,
                                                  work->disk_alias, false, dl_disk_called, op),
                            (void (*)(void *))dl_virt_cancel);
 }
@@ -65,6 +65,46 @@ static void drop_image(DlOperation *op, const DlVDisk *vdisk)
         g_ptr_array_add(iw->drop, g_strdup(work->file));
 }
 
+static bool is_reverted(DlOperation *op, const GPtrArray *wanted, const GPtrArray *stored)
+{
+        g_autofree const char **files = dl_images_files(wanted, wanted->len);
+        g_autofree const char **before = dl_images_files(stored, stored->len);
+        const DlDomainDisk *live = dl_image_work_live(op), *config = dl_image_work_config(op);
+        const DlDomainDisk *disk = live ? live : config; /* somebody may have started it */
+
+        return disk ? dl_image_chain_is(disk, files)
+                    : g_strv_equal((const char *const *)files, (const char *const *)before);
+}
+
+static void add_drops(DlImageWork *iw, char **files)
+{
+        for (; files && *files; files++)
+                g_ptr_array_add(iw->drop, g_strdup(*files));
+}
+
+/* The definition of the VM is told first, then the store. */
+static void decide_revert(DlOperation *op)
+{
+        const DlVDisk *vdisk = dl_image_work_vdisk(op);
+        const DlDiskWork *work = dl_disk_work(op);
+        DlImageWork *iw = dl_image_work(op);
+        unsigned index = 0;
+
+        if (!vdisk || !dl_vdisk_find_image(vdisk, work->image, &index)) {
+                dl_op_next(op);
+                return;
+        }
+        g_autoptr(GPtrArray) wanted = dl_images_reverted(vdisk->images, index, work->file);
+        bool done = is_reverted(op, wanted, vdisk->images);
+        dl_op_report(op, "The vDisk is %s", done ? "reverted" : "as it was");
+        iw->images = done ? g_ptr_array_ref(wanted) : dl_images_copy(vdisk->images);
+        if (done)
+                add_drops(iw, work->drop);
+        else if (work->file)
+                g_ptr_array_add(iw->drop, g_strdup(work->file));
+        dl_op_next(op);
+}
+
 /* An overlay in the definition only, or in none that can be seen any more, may have been written to
  * or not: empty it changes nothing. */
 static void decide(DlOperation *op)
@@ -75,6 +115,10 @@ static void decide(DlOperation *op)
         const DlDomainDisk *disk = live ? live : config;
         bool had_vm = work->intent->vm[0];
 
+        if (work->kind == DL_INTENT_REVERT) {
+                decide_revert(op);
+                return;
+        }
         if (!vdisk) {
                 g_ptr_array_add(dl_image_work(op)->drop, g_strdup(work->file));
                 dl_op_next(op);
@@ -137,6 +181,7 @@ static DlDiskWork *work_of_intent(DlCore *core, DlIntent *intent)
 
         work->image = g_strdup(intent->image);
         work->file = g_strdup(intent->file);
+        work->drop = g_strdupv(intent->drop);
         work->intent = intent;
         work->in_config = intent->in_config;
         return work;

@@ -73,6 +73,7 @@ static void take_meta(DlAttachment *a, const DlDomainAttachment *meta)
         CHANGED_IF(old->readonly != meta->readonly, "ReadOnly");
         CHANGED_IF(old->discard != meta->discard, "Discard");
         CHANGED_IF(old->reservations != meta->reservations, "Reservations");
+        CHANGED_IF(g_strcmp0(old->image, meta->image) != 0, "Image");
         CHANGED_IF(g_strcmp0(old->data_path, meta->data_path) != 0, "DataPath");
 #undef CHANGED_IF
 }

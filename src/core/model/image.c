@@ -51,3 +51,14 @@ const char **dl_images_files(const GPtrArray *images, unsigned n)
         g_ptr_array_add(files, NULL);
         return (const char **)g_ptr_array_free(g_steal_pointer(&files), FALSE);
 }
+
+GPtrArray *dl_images_reverted(const GPtrArray *images, unsigned n, const char *file)
+{
+        GPtrArray *reverted = dl_images_copy(images);
+        DlImage *last = reverted->pdata[n];
+
+        g_ptr_array_set_size(reverted, (int)n + 1);
+        g_free(last->file);
+        last->file = g_strdup(file);
+        return reverted;
+}

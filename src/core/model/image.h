@@ -23,6 +23,8 @@ typedef struct DlImage {
 DlImage *dl_image_new(uint64_t time_usec, const char *uid, const char *file);
 GPtrArray *dl_images_new(void); /* of DlImage */
 GPtrArray *dl_images_copy(const GPtrArray *images);
+/* The stack as it is after a revert to entry n, which gets a file (none for entry 0). */
+GPtrArray *dl_images_reverted(const GPtrArray *images, unsigned n, const char *file);
 /* The files of the first n, the uppermost first, NULL-terminated. Newly allocated, the strings are
  * borrowed. */
 const char **dl_images_files(const GPtrArray *images, unsigned n);

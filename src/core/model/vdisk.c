@@ -67,6 +67,6 @@ const char **dl_vdisk_files(const DlVDisk *vdisk, const char *uid)
         unsigned n = vdisk->images->len;
 
         if (uid && !dl_vdisk_find_image(vdisk, uid, &n))
-                n = 0;
+                n = 0; /* nothing can be told of it */
         return dl_images_files(vdisk->images, n);
 }

@@ -11,6 +11,7 @@ static const char *const kinds[_DL_INTENT_MAX] = {
         [DL_INTENT_ATTACH] = "attach",     [DL_INTENT_PLUG] = "plug",
         [DL_INTENT_UNPLUG] = "unplug",     [DL_INTENT_DETACH] = "detach",
         [DL_INTENT_SNAPSHOT] = "snapshot", [DL_INTENT_MERGE] = "merge",
+        [DL_INTENT_REVERT] = "revert",
 };
 
 void dl_intent_free(DlIntent *intent)
@@ -21,6 +22,7 @@ void dl_intent_free(DlIntent *intent)
         g_free(intent->boot_id);
         g_free(intent->image);
         g_free(intent->file);
+        g_strfreev(intent->drop);
         g_free(intent);
 }
 
@@ -56,6 +58,30 @@ static void commit(DlCore *core, const char *key, const char *value, DlIntentDon
         dl_kill_point("journal", 0, "submitted");
 }
 
+static void add_strings(JsonBuilder *b, const char *name, char **strings)
+{
+        json_builder_set_member_name(b, name);
+        json_builder_begin_array(b);
+        for (; *strings; strings++)
+                json_builder_add_string_value(b, *strings);
+        json_builder_end_array(b);
+}
+
+static char **read_strings(JsonObject *row, const char *name)
+{
+        JsonArray *array = dl_json_array(row, name);
+        GPtrArray *strings = g_ptr_array_new();
+
+        for (unsigned i = 0; array && i < json_array_get_length(array); i++) {
+                JsonNode *node = json_array_get_element(array, i);
+
+                if (json_node_get_value_type(node) == G_TYPE_STRING)
+                        g_ptr_array_add(strings, json_node_dup_string(node));
+        }
+        g_ptr_array_add(strings, NULL);
+        return (char **)g_ptr_array_free(strings, FALSE);
+}
+
 static DlIntent *intent_copy(const DlIntent *like)
 {
         DlIntent *intent = g_new(DlIntent, 1);
@@ -67,6 +93,7 @@ static DlIntent *intent_copy(const DlIntent *like)
         intent->boot_id = g_strdup(like->boot_id);
         intent->image = g_strdup(like->image);
         intent->file = g_strdup(like->file);
+        intent->drop = g_strdupv(like->drop);
         return intent;
 }
 
@@ -89,6 +116,8 @@ DlIntent *dl_intent_write(DlCore *core, const DlIntent *like, DlIntentDone done,
         dl_json_add_bool(b, "new-vdisk", intent->new_vdisk);
         dl_json_add_string(b, "image", intent->image);
         dl_json_add_string(b, "file", intent->file);
+        if (intent->drop)
+                add_strings(b, "drop", intent->drop);
         json_builder_end_object(b);
         g_autofree char *value = dl_json_finish(b, false);
 
@@ -134,8 +163,10 @@ void dl_intent_load(DlCore *core, const char *key, JsonObject *row)
                 if (strcmp(kinds[k], kind) != 0)
                         continue;
                 if (dl_intent_is_of_images((DlIntentKind)k) &&
-                    (!dl_json_string(row, "image", NULL) || !dl_json_string(row, "file", NULL)))
+                    (!dl_json_string(row, "image", NULL) ||
+                     (k != DL_INTENT_REVERT && !dl_json_string(row, "file", NULL))))
                         break;
+                g_auto(GStrv) drop = read_strings(row, "drop");
                 intent = intent_copy(&(DlIntent){
                         .kind = (DlIntentKind)k,
                         .key = (char *)key,
@@ -147,6 +178,7 @@ void dl_intent_load(DlCore *core, const char *key, JsonObject *row)
                         .new_vdisk = dl_json_bool(row, "new-vdisk"),
                         .image = (char *)dl_json_string(row, "image", NULL),
                         .file = (char *)dl_json_string(row, "file", NULL),
+                        .drop = drop,
                 });
                 g_hash_table_replace(core->intents, intent->key, intent);
                 return;

@@ -18,6 +18,7 @@ typedef enum DlIntentKind {
         DL_INTENT_DETACH,   /* it is being removed */
         DL_INTENT_SNAPSHOT, /* an image is being laid over the vDisk */
         DL_INTENT_MERGE,    /* an image is being merged into what is below it */
+        DL_INTENT_REVERT,   /* the vDisk is being made what it was at the moment of an image */
         _DL_INTENT_MAX,
 } DlIntentKind;
 
@@ -32,12 +33,13 @@ struct DlIntent {
         bool new_vdisk;     /* the attach makes the vDisk, too */
         char *image;        /* uid, of what is done to images; else NULL */
         char *file;         /* of the image; else NULL */
+        char **drop;        /* files that nothing needs when it is done; NULL: none */
         bool owned;         /* by a running operation */
 };
 
 static inline bool dl_intent_is_of_images(DlIntentKind kind)
 {
-        return kind == DL_INTENT_SNAPSHOT || kind == DL_INTENT_MERGE;
+        return kind == DL_INTENT_SNAPSHOT || kind == DL_INTENT_MERGE || kind == DL_INTENT_REVERT;
 }
 
 typedef void (*DlIntentDone)(const GError *error, void *userdata);

@@ -34,6 +34,7 @@ void dl_disk_work_free(void *p)
         g_free(work->disk_alias);
         g_free(work->image);
         g_free(work->file);
+        g_strfreev(work->drop);
         g_free(work);
 }
 
@@ -326,6 +327,7 @@ void dl_step_begin(DlOperation *op)
                                                .new_vdisk = !DL_LOOKUP_VDISK(op->core, work->vdisk),
                                                .image = work->image,
                                                .file = work->file,
+                                               .drop = work->drop,
                                        },
                                        on_begun, op);
 }

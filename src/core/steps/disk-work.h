@@ -26,6 +26,7 @@ typedef struct DlDiskWork {
         bool leave_to_recovery; /* what the domain says decides how a failure from here on ends */
 
         char *image, *file; /* of the intent; NULL: it is not of images */
+        char **drop;        /* the same */
 
         DlProof *proof; /* keeps the target; NULL: not proven yet */
         enum {

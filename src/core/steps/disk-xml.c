@@ -32,7 +32,7 @@ char *dl_disk_xml(const DlVm *vm, const DlDomainAttachment *meta, const DlProof 
         g_autofree char *host = live && proof->way ? host_of(proof->way[0])
                                                    : g_strdup(proof->address);
         const DlVDisk *vdisk = DL_LOOKUP_VDISK((DlCore *)core, meta->vdisk);
-        g_autofree const char **images = vdisk ? dl_vdisk_files(vdisk, NULL) : NULL;
+        g_autofree const char **images = vdisk ? dl_vdisk_files(vdisk, meta->image) : NULL;
         char secret[DL_UUID_SIZE];
 
         dl_uuid_for_secret(target->object.id, secret);

@@ -49,29 +49,14 @@ const DlDomainDisk *dl_image_work_config(DlOperation *op)
         return op->vm ? dl_vm_find_disk(op->vm->inactive, dl_disk_work(op)->disk_alias) : NULL;
 }
 
-/* ---- looking ------------------------------------------------------------------------------- */
-
-bool dl_image_writer(DlVDisk *vdisk, DlAttachment **ret, GError **error)
+char *dl_image_new_file(const DlCore *core, const char *uid)
 {
-        g_autoptr(GPtrArray) attachments = dl_vdisk_attachments(vdisk);
-        DlAttachment *writer = NULL;
+        g_autofree char *name = g_strdup_printf("%s.%08x.qcow2", uid, g_random_int());
 
-        for (unsigned i = 0; i < attachments->len; i++) {
-                DlAttachment *a = attachments->pdata[i];
-
-                if (writer || a->meta->shared) {
-                        g_set_error(error, DL_ERROR, DL_ERROR_NOT_SHAREABLE,
-                                    "vDisk %s is shared, by VM %s: what one VM writes to an image "
-                                    "others do not see. Detach it from all VMs but one first, and "
-                                    "attach it there without shared",
-                                    vdisk->alias, a->vm->name);
-                        return false;
-                }
-                writer = a;
-        }
-        *ret = writer;
-        return true;
+        return g_build_filename(core->settings->image_directory, name, NULL);
 }
+
+/* ---- looking ------------------------------------------------------------------------------- */
 
 bool dl_image_chain_is(const DlDomainDisk *disk, const char *const *files)
 {
@@ -156,6 +141,10 @@ void dl_step_make_file(DlOperation *op)
         DlDiskWork *work = dl_disk_work(op);
         const DlLun *lun = DL_LOOKUP_LUN(core, work->meta->guid);
 
+        if (!work->file) {
+                dl_op_next(op);
+                return;
+        }
         if (!lun || lun->capacity == 0) {
                 dl_op_failf(op, DL_ERROR_LUN_NOT_FOUND, "The LUN %s is not known any more",
                             work->meta->guid);
@@ -169,13 +158,14 @@ void dl_step_make_file(DlOperation *op)
 
 void dl_dry_make_file(DlOperation *op)
 {
-        dl_op_would(op, "make an image in %s", op->core->settings->image_directory);
+        if (dl_disk_work(op)->file)
+                dl_op_would(op, "make an image in %s", op->core->settings->image_directory);
         dl_op_next(op);
 }
 
 void dl_undo_make_file(DlOperation *op)
 {
-        if (dl_disk_is_left_to_recovery(op))
+        if (dl_disk_is_left_to_recovery(op) || !dl_disk_work(op)->file)
                 dl_op_next(op);
         else
                 dl_op_wait(op,

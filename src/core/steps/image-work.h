@@ -13,6 +13,7 @@
  */
 
 #include "core/steps/disk-work.h"
+#include "core/steps/image-rules.h"
 
 typedef struct DlImageWork {
         GPtrArray *images; /* DlImage: the stack as it is to be; NULL: not decided */
@@ -36,13 +37,12 @@ DlVDisk *dl_image_work_vdisk(DlOperation *op);
 const DlDomainDisk *dl_image_work_live(DlOperation *op);
 const DlDomainDisk *dl_image_work_config(DlOperation *op);
 
-/* The attachment that may write to the vDisk: NULL without an error if there is none, else with
- * NotShareable. */
-bool dl_image_writer(DlVDisk *vdisk, DlAttachment **ret, GError **error);
-
 /* Whether the overlays of a disk are these files. */
 bool dl_image_chain_is(const DlDomainDisk *disk, const char *const *files);
 bool dl_image_chain_has(const DlDomainDisk *disk, const char *file);
+
+/* A name for a file in the configured directory. Newly allocated. */
+char *dl_image_new_file(const DlCore *core, const char *uid);
 
 /* Looks at the VM, if there is one. */
 void dl_step_image_look(DlOperation *op);
@@ -60,5 +60,8 @@ void dl_dry_write_chain(DlOperation *op);
 void dl_undo_write_chain(DlOperation *op);
 /* The stack in the store. */
 void dl_step_write_stack(DlOperation *op);
+/* Of a vDisk that no VM has, by force. */
+DlJob *dl_flow_delete_with_images(DlVDisk *vdisk, const DlRequest *request, GError **error);
+
 /* Deletes the files that are to be dropped. One that cannot be is told, and stays. */
 void dl_step_drop_files(DlOperation *op);

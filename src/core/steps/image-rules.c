@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Rules for images. Loop thread only. */
+
+#include "core/steps/image-rules.h"
+
+#include <string.h>
+
+bool dl_image_is_lost(const DlVDisk *vdisk, unsigned index)
+{
+        unsigned moment = MAX(index, 1); /* the LUN itself is what it was at the first one */
+
+        return moment < vdisk->images->len && ((DlImage *)vdisk->images->pdata[moment])->spoiled;
+}
+
+bool dl_image_writer(DlVDisk *vdisk, DlAttachment **ret, GError **error)
+{
+        g_autoptr(GPtrArray) attachments = dl_vdisk_attachments(vdisk);
+        DlAttachment *writer = NULL;
+
+        for (unsigned i = 0; i < attachments->len; i++) {
+                DlAttachment *a = attachments->pdata[i];
+
+                if (a->meta->image)
+                        continue;
+                if (writer || a->meta->shared) {
+                        g_set_error(error, DL_ERROR, DL_ERROR_NOT_SHAREABLE,
+                                    "vDisk %s is shared, by VM %s: what one VM writes to an image "
+                                    "others do not see. Detach it from all VMs but one first, and "
+                                    "attach it there without shared",
+                                    vdisk->alias, a->vm->name);
+                        return false;
+                }
+                writer = a;
+        }
+        *ret = writer;
+        return true;
+}
+
+bool dl_image_check_readers(DlVDisk *vdisk, unsigned first, GError **error)
+{
+        g_autoptr(GPtrArray) attachments = dl_vdisk_attachments(vdisk);
+
+        for (unsigned i = 0; i < attachments->len; i++) {
+                const DlAttachment *a = attachments->pdata[i];
+                unsigned index = 0;
+
+                if (!a->meta->image)
+                        continue;
+                (void)dl_vdisk_find_image(vdisk, a->meta->image, &index);
+                if (MAX(index, 1) <= first) /* it reads the entries below its own */
+                        continue;
+                g_set_error(error, DL_ERROR, DL_ERROR_IN_USE,
+                            "VM %s has image %s of vDisk %s; detach it there first", a->vm->name,
+                            a->meta->image, vdisk->alias);
+                return false;
+        }
+        return true;
+}
+
+/* What was there at the moment, for reading. */
+static bool check_reader(const DlVDisk *vdisk, const DlDomainAttachment *meta, GError **error)
+{
+        const char *problem = NULL;
+        unsigned index = 0;
+
+        if (!vdisk || !dl_vdisk_find_image(vdisk, meta->image, &index))
+                problem = "is none of this vDisk; see its Images";
+        else if (!meta->readonly || meta->shared)
+                problem =
+                        "can only be read: attach it with readonly, and without shared. To write, "
+                        "attach the vDisk without image";
+        else if (vdisk->images->len == 1)
+                problem = "is the LUN itself, which is written to; take a snapshot first";
+        else if (dl_image_is_lost(vdisk, index))
+                problem = "is lost: a merge into what was there then has been begun";
+        if (problem)
+                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS, "Image %s %s", meta->image,
+                            problem);
+        return !problem;
+}
+
+bool dl_image_check_attach(const DlVDisk *vdisk, const DlDomainAttachment *meta, GError **error)
+{
+        bool has_images = vdisk && vdisk->images->len > 1;
+
+        if (meta->image && !check_reader(vdisk, meta, error))
+                return false;
+        if (has_images && meta->shared) {
+                g_set_error(error, DL_ERROR, DL_ERROR_NOT_SHAREABLE,
+                            "vDisk %s has images, which one VM can write to: merge them first, or "
+                            "attach it without shared",
+                            vdisk->alias);
+                return false;
+        }
+        if (has_images && strcmp(meta->device, "lun") == 0) {
+                g_set_error(error, DL_ERROR, DL_ERROR_UNSUPPORTED_INTERFACE,
+                            "vDisk %s has images, and device lun would go past them: merge them "
+                            "first, or attach it as device disk",
+                            vdisk->alias);
+                return false;
+        }
+        return true;
+}
