@@ -13,13 +13,16 @@ _directlunctl_options() {
         discover) echo "$common --user --secret-file --secret-fd --ask-secret --target-user" \
                 "--target-secret-file --target-secret-fd --ask-target-secret" ;;
         connect) echo "$common --pin --guid" ;;
-        unmanage | plug | claim | release) echo "$common --force" ;;
+        unmanage | claim | release) echo "$common --force" ;;
+        plug) echo "$common --force --image" ;;
         list) echo "$common --refresh --check-status" ;;
         create) echo "$common --alias --description" ;;
         attach) echo "$common --iface --device --index --boot-order --address --shared --readonly" \
-                "--optional --propagate-errors --discard --reservations --no-plug --data-path" \
-                "--alias --description --lun --secret-file --secret-fd --ask-secret --force" \
-                "--if-needed" ;;
+                "--optional --image --propagate-errors --discard --reservations --no-plug" \
+                "--data-path --alias --description --lun --secret-file --secret-fd --ask-secret" \
+                "--force --if-needed" ;;
+        snapshot) echo "$common --quiesce" ;;
+        merge) echo "$common --bandwidth" ;;
         run) echo "$common --on --autostart" ;;
         stop) echo "$common --graceful" ;;
         '') echo "$common --version" ;;
@@ -37,7 +40,7 @@ _directlunctl_values() {
         --guid) _directlunctl_words luns ;;
         --on) _directlunctl_words hosts ;;
         --timeout | --user | --secret-fd | --target-user | --target-secret-fd | --alias | \
-                --description | --index | --boot-order | --address | --lun) ;;
+                --description | --bandwidth | --image | --index | --boot-order | --address | --lun) ;;
         *) return 1 ;;
         esac
 }
@@ -48,7 +51,8 @@ _directlunctl_arguments() {
 
         case $command in
         '') echo 'discover connect unmanage targets list show explain create claim release' \
-                'attach plug unplug detach vms run stop prepare-start jobs cancel monitor' ;;
+                'attach plug unplug detach images snapshot merge revert vms run stop prepare-start' \
+                'jobs cancel monitor' ;;
         connect | unmanage) ((count == 0)) && _directlunctl_words targets ;;
         list) _directlunctl_words luns ;;
         show) ((count == 0)) && _directlunctl_words objects ;;
@@ -60,6 +64,11 @@ _directlunctl_arguments() {
         plug | unplug | detach)
                 ((count == 0)) && _directlunctl_words vms
                 ((count == 1)) && _directlunctl_words disks-of "$first"
+                ;;
+        images | snapshot) ((count == 0)) && _directlunctl_words vdisks ;;
+        merge | revert)
+                ((count == 0)) && _directlunctl_words vdisks
+                ((count == 1)) && _directlunctl_words images-of "$first"
                 ;;
         run | stop) ((count == 0)) && _directlunctl_words vms ;;
         cancel) ((count == 0)) && _directlunctl_words jobs ;;

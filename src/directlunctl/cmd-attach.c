@@ -13,7 +13,7 @@
 #define BOOT_ORDER_MAX 1023
 
 static struct {
-        char *iface, *device, *index, *boot_order, *address, *data_path, *lun;
+        char *iface, *device, *index, *boot_order, *address, *data_path, *lun, *image;
         char *alias, *description;
         gboolean shared, readonly, optional, propagate_errors, discard, reservations, no_plug;
         gboolean force, if_needed;
@@ -32,6 +32,8 @@ const GOptionEntry ctl_attach_options[] = {
          "KEY=VALUE,…"},
         {"shared", 0, 0, G_OPTION_ARG_NONE, &arg.shared, "other VMs may have it too", NULL},
         {"readonly", 0, 0, G_OPTION_ARG_NONE, &arg.readonly, "the guest may only read", NULL},
+        {"image", 0, 0, G_OPTION_ARG_FILENAME, &arg.image,
+         "what the vDisk was at the moment of this image; with --readonly", "IMAGE"},
         {"optional", 0, 0, G_OPTION_ARG_NONE, &arg.optional, "the VM may run without it", NULL},
         {"propagate-errors", 0, 0, G_OPTION_ARG_NONE, &arg.propagate_errors,
          "tell the guest of I/O errors, rather than pause it", NULL},
@@ -171,6 +173,7 @@ static bool add_options(CtlCall *call, GError **error)
         add_string(call, "iface", arg.iface);
         add_string(call, "device", arg.device);
         add_string(call, "data-path", arg.data_path);
+        add_string(call, "image", arg.image);
         add_string(call, "alias", arg.alias);
         add_string(call, "description", arg.description);
         add_flag(call, "shared", arg.shared);

@@ -18,11 +18,12 @@ typedef struct Words {
 } Words;
 
 static const Words words[] = {
-        {"targets", "target", "Iqn"},    {"luns", "lun", "Guid"},       {"disks", "lun", "Guid"},
-        {"disks", "vdisk", "Alias"},     {"vms", "vm", "Name"},         {"hosts", "host", "Name"},
-        {"jobs", "job", "id"},           {"objects", "target", "Iqn"},  {"objects", "lun", "Guid"},
-        {"objects", "vdisk", "Id"},      {"objects", "vdisk", "Alias"}, {"objects", "vm", "Name"},
-        {"objects", "attachment", "id"}, {"objects", "host", "Name"},   {"objects", "job", "id"},
+        {"targets", "target", "Iqn"},  {"luns", "lun", "Guid"},    {"disks", "lun", "Guid"},
+        {"disks", "vdisk", "Alias"},   {"vms", "vm", "Name"},      {"hosts", "host", "Name"},
+        {"vdisks", "vdisk", "Alias"},  {"vdisks", "vdisk", "Id"},  {"jobs", "job", "id"},
+        {"objects", "target", "Iqn"},  {"objects", "lun", "Guid"}, {"objects", "vdisk", "Id"},
+        {"objects", "vdisk", "Alias"}, {"objects", "vm", "Name"},  {"objects", "attachment", "id"},
+        {"objects", "host", "Name"},   {"objects", "job", "id"},
 };
 
 /* No word may break the list; one with a blank cannot be completed by a shell's word list. */
@@ -49,6 +50,20 @@ static void print_disks_of(const CtlObjects *objects, const char *vm, GHashTable
         }
 }
 
+/* The images of one vDisk, for merge and revert. */
+static void print_images_of(const CtlObjects *objects, const char *vdisk, GHashTable *seen)
+{
+        JsonObject *found = ctl_objects_find(objects, "vdisk", vdisk, NULL);
+        JsonArray *images = found ? ctl_json_array(found, "Images") : NULL;
+
+        for (unsigned i = 0; images && i < json_array_get_length(images); i++) {
+                JsonNode *node = json_array_get_element(images, i);
+
+                if (JSON_NODE_HOLDS_ARRAY(node))
+                        print_word(seen, ctl_json_element(json_node_get_array(node), 1));
+        }
+}
+
 static bool run_complete(Ctl *ctl, char **args, GError **error)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -60,6 +75,8 @@ static bool run_complete(Ctl *ctl, char **args, GError **error)
                 return true;
         if (strcmp(args[0], "disks-of") == 0 && args[1])
                 print_disks_of(objects, args[1], seen);
+        if (strcmp(args[0], "images-of") == 0 && args[1])
+                print_images_of(objects, args[1], seen);
         for (unsigned w = 0; w < G_N_ELEMENTS(words); w++) {
                 g_autoptr(GPtrArray) list = NULL;
 
@@ -75,7 +92,7 @@ static bool run_complete(Ctl *ctl, char **args, GError **error)
 static const GOptionEntry no_options[] = {{}};
 
 const CtlCommand ctl_complete_commands[] = {
-        {"__complete", "LIST [VM]", "Words for completion", 1, 2, no_options, run_complete,
+        {"__complete", "LIST [VM|VDISK]", "Words for completion", 1, 2, no_options, run_complete,
          .hidden = true},
         {},
 };

@@ -57,9 +57,12 @@ static JsonObject *find_attachment(Ctl *ctl, const CtlObjects *objects, char **a
 /* ---- plug, unplug -------------------------------------------------------------------------- */
 
 static gboolean force;
+static char *image;
 
 static const GOptionEntry plug_options[] = {
         {"force", 0, 0, G_OPTION_ARG_NONE, &force, "even if somebody else uses the LUN", NULL},
+        {"image", 0, 0, G_OPTION_ARG_FILENAME, &image,
+         "another image of what it reads, from now on", "IMAGE"},
         {},
 };
 
@@ -72,6 +75,8 @@ static bool change(Ctl *ctl, JsonObject *attachment, const char *method, GError 
         if (!call)
                 return false;
         ctl_call_open(call);
+        if (image)
+                ctl_call_entry(call, "image", "s", image);
         reply = ctl_call_run(call, error);
         return reply;
 }

@@ -19,6 +19,7 @@ typedef struct CtlCommand {
 extern const CtlCommand ctl_target_commands[];
 extern const CtlCommand ctl_lun_commands[];
 extern const CtlCommand ctl_disk_commands[];
+extern const CtlCommand ctl_image_commands[];
 extern const CtlCommand ctl_vm_commands[];
 extern const CtlCommand ctl_job_commands[];
 extern const CtlCommand ctl_monitor_commands[];

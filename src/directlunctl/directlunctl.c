@@ -12,8 +12,8 @@
 #include <string.h>
 
 static const CtlCommand *const groups[] = {
-        ctl_target_commands, ctl_lun_commands,     ctl_disk_commands,    ctl_vm_commands,
-        ctl_job_commands,    ctl_monitor_commands, ctl_complete_commands};
+        ctl_target_commands, ctl_lun_commands, ctl_disk_commands,    ctl_image_commands,
+        ctl_vm_commands,     ctl_job_commands, ctl_monitor_commands, ctl_complete_commands};
 
 /* ---- options of all commands --------------------------------------------------------------- */
 
