@@ -264,6 +264,18 @@ class Demo:
         text = self.in_guest("dd if=/dev/%s bs=512 skip=8 count=1 2>/dev/null | tr -d '\\0'" % name)
         self.prove('written in the guest' in text, 'the guest finds its data')
 
+    def snapshot(self):
+        self.teller.step('Take a snapshot, write on, and merge it')
+        name, _, _ = self.guest_disk()
+        uid = shlex.split(self.run('busctl', 'call', SERVICE, self.vdisk, SERVICE + '.VDisk',
+                                   'Snapshot', 'a{sv}', '0'))[1]
+        self.in_guest('echo "written after it" | dd of=/dev/%s bs=512 seek=8 conv=sync,fsync '
+                      '2>/dev/null' % name)
+        look = "dd if=%s bs=512 skip=8 count=1 status=none | tr -d '\\0'" % self.lun.path
+        self.prove('written in the guest' in self.shell(look), 'the LUN is what it was')
+        self.call(self.vdisk, 'VDisk', 'Merge', 'sa{sv}', uid, '0')
+        self.prove('written after it' in self.shell(look), 'now it has what was written since')
+
     def stop_vm(self):
         self.teller.step('Stop the VM: its connections are unmanaged')
         self.vm.guest.close()
@@ -310,7 +322,7 @@ class Demo:
                    'no target, no vDisk, no attachment is left')
 
     STEPS = (discover, polkit, connect, device_list, make_vdisk, attach, data, unplug, plug_again,
-             detach, attach_stopped, run_vm, stop_vm, run_without, comes_back, unmanage)
+             detach, attach_stopped, run_vm, snapshot, stop_vm, run_without, comes_back, unmanage)
 
     def walk(self):
         """Whether every step went well."""
