@@ -175,6 +175,8 @@ void dl_vm_free(DlVm *vm);
 /* Makes the VM's attachments what its domain says. */
 void dl_attachments_merge(DlVm *vm);
 void dl_attachment_free(DlAttachment *attachment);
+/* A portal of the target has answered: whether what running VMs use is still what was proven. */
+void dl_attachments_judge(DlTarget *target, const DlIscsiInspection *inspection);
 /* In either domain of the VM; NULL if there is none. Borrowed. */
 const DlDomainDisk *dl_vm_find_disk(const DlDomain *domain, const char *alias);
 /* The alias of the disk of a vDisk: this and its id. */

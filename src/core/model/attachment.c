@@ -110,6 +110,40 @@ static void look_at_disks(DlAttachment *a)
         set_address(a, disk && disk->address ? disk->address : a->meta->address);
 }
 
+/* QEMU logs in again by the number of the LUN, and does not look at what it gets. */
+static void judge(DlAttachment *a, const DlIscsiLun *shown)
+{
+        g_autoptr(GError) error = NULL;
+
+        if (strcmp(shown->guid, a->meta->guid) != 0)
+                error = g_error_new(DL_ERROR, DL_ERROR_GUID_MISMATCH,
+                                    "LUN %" G_GUINT64_FORMAT " of target %s shows %s now, not %s, "
+                                    "and the running VM %s reads and writes it: unplug the disk, "
+                                    "or stop the VM",
+                                    shown->lun, a->meta->iqn, shown->guid, a->meta->guid,
+                                    a->vm->name);
+        else if (a->last_error.code != DL_ERROR_GUID_MISMATCH)
+                return;
+        if (!dl_last_error_set(&a->last_error, error))
+                return;
+        if (error)
+                dl_warning("%s", error->message);
+        dl_object_changed(&a->object, "LastError");
+}
+
+void dl_attachments_judge(DlTarget *target, const DlIscsiInspection *inspection)
+{
+        g_autoptr(GPtrArray) users = dl_target_users(target);
+
+        for (unsigned i = 0; i < users->len; i++) {
+                DlAttachment *a = users->pdata[i];
+
+                for (size_t k = 0; k < inspection->n_luns; k++)
+                        if (inspection->luns[k].lun == a->meta->lun && inspection->luns[k].guid)
+                                judge(a, &inspection->luns[k]);
+        }
+}
+
 static void on_vdisk_restored(DlVDisk *vdisk, bool created, const GError *error, void *userdata)
 {
         if (error)

@@ -177,6 +177,7 @@ static void on_inspected(const DlIscsiInspection *inspection, const GError *erro
                         g_strfreev(portal->way);
                         portal->way = g_strdupv((char **)inspection->way);
                         dl_luns_merge(target, portal, inspection, connect->full);
+                        dl_attachments_judge(target, inspection);
                 }
         }
 
