@@ -50,6 +50,8 @@ struct DlCore {
                 *intents; /* key → DlIntent: what a former run, or a call that ended late, left */
         GHashTable *calls;           /* userdata of a pending callback → its GDestroyNotify */
         unsigned n_writes;           /* to the store, in flight or to come */
+        GHashTable *unsaved;         /* set of IQNs: what the store did not take */
+        GError *unsaved_error;       /* why; NULL if it has all */
         GHashTable *lun_rows;        /* to be written: key → value, NULL: to be deleted */
         unsigned n_lun_batches;      /* of them, in flight */
         sd_event_source *write_luns; /* a moment after the first of them */
@@ -196,6 +198,9 @@ void dl_core_is_ready(DlCore *core);
 void dl_persist_load(DlCore *core, void (*loaded)(DlCore *core, const GError *error));
 /* Writes behind: a cache, or something that can be found out again. */
 void dl_persist_target(DlTarget *target);
+/* Waits until the store has the targets as they are; an error if it could not take them. What it
+ * did not take is written again with the next row that it takes. */
+void dl_persist_wait_for_targets(DlCore *core, DlPersisted done, void *userdata);
 /* The same, for who must not answer before it is written. */
 void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata);
 void dl_persist_lun(DlLun *lun);

@@ -154,6 +154,7 @@ DlCore *dl_core_new(sd_event *event, const DlSettings *settings, const DlCoreObs
         core->operations = g_hash_table_new(NULL, NULL);
         core->calls = g_hash_table_new(NULL, NULL);
         core->lun_rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        core->unsaved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         core->intents = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
                                               (GDestroyNotify)dl_intent_free);
         dl_core_objects_init(core);
@@ -254,6 +255,8 @@ void dl_core_free(DlCore *core)
         g_hash_table_unref(core->intents);
         g_hash_table_unref(core->lun_rows);
         g_hash_table_unref(core->claims);
+        g_hash_table_unref(core->unsaved);
+        g_clear_error(&core->unsaved_error);
         g_free(core->initiator_name);
         dl_core_objects_clear(core);
         sd_event_unref(core->event);

@@ -78,7 +78,7 @@ class StoreFull(TestCase):
             (ROOT, 'Manager', 'CreateVDisk', '(sa{sv})', three, {}),
             (ROOT, 'Manager', 'AddTarget', '(sa(sqq)a{sv})', 'iqn.2026-11.org.example:full',
              [('127.0.0.1', 3999, 1)], {}),
-            (self.target_path, 'Target', 'Unmanage', '(a{sv})', {}))
+            (self.target_path, 'Target', 'Unmanage', '(a{sv})', {'force': True}))
 
     def test_nothing_is_changed_and_vms_run(self):
         name, = self.machine.guest.wait_disks(lambda disks: len(disks) == 1)
@@ -141,17 +141,25 @@ class LibvirtdDies(TestCase):
         return next(iter(self.lab.client.objects('Attachment').items()), (None, None))
 
     def assert_told_the_truth(self):
-        """The service, libvirt's two domains and the guest say the same."""
-        lab.wait_until(self.agrees, 30, 'all saying the same: %r, %s' % (
-            self.attached(), self.machine.xml()))
+        """The service, libvirt's two domains and the guest say the same. But for a libvirtd that
+        was killed when QEMU had added the disk and it had not noted that: it never finds out, and
+        the disk is there until the VM ends, under a name that keeps it from being added twice."""
+        lab.wait_until(lambda: self.agree(*self.facts()), 30, 'all saying the same')
+        guest, live, _, _ = self.facts()
         self.assert_consistent()
+        if guest != live:
+            self.machine.destroy()
+            self.machine.start()
 
-    def agrees(self):
-        _, properties = self.attached()
-        live = self.machine.xml().count('<disk ')
-        return (len(self.machine.guest.disks()) == live and
-                bool(properties and properties['Plugged']) == bool(live) and
-                self.machine.xml('--inactive').count('<disk ') in (live, int(bool(properties))))
+    def facts(self):
+        """How many disks the guest and libvirt's domains have; the attachment's properties."""
+        return (len(self.machine.guest.disks()), self.machine.xml().count('<disk '),
+                self.machine.xml('--inactive').count('<disk '), self.attached()[1])
+
+    def agree(self, guest, live, inactive, properties):
+        plugged = bool(properties and properties['Plugged'])
+        return guest in (live, live + 1) and plugged == bool(live) and \
+            inactive in (live, int(bool(properties)))
 
     def interrupt(self, pending, seconds):
         time.sleep(seconds)  # the moment itself
@@ -164,6 +172,15 @@ class LibvirtdDies(TestCase):
                           error.message)
         lab.wait_until(self.is_back, 30, 'the service finding libvirtd again')
         self.assert_told_the_truth()
+
+    def plug(self, path):
+        """A libvirtd that was killed between the two commands that a plug is for QEMU leaves the
+        first one's block node behind, and stumbles over its name, once."""
+        try:
+            self.method(path, 'Attachment', 'HotPlug')
+        except client.DBusError as error:
+            self.assertIn('Duplicate nodes', error.message)
+            self.method(path, 'Attachment', 'HotPlug')
 
     def operate(self, path, interface, method, *values):
         signature = '(a{sv}a{sv})' if len(values) > 1 else '(a{sv})'
@@ -180,9 +197,9 @@ class LibvirtdDies(TestCase):
                     'GUID': self.one.luns[1].guid}, {}), moment)
                 path, properties = self.attached()
                 if path is None:
-                    path = self.attach(self.machine, {'GUID': self.one.luns[1].guid})
-                elif not properties['Plugged']:
-                    self.method(path, 'Attachment', 'HotPlug')
+                    path = self.attach(self.machine, {'GUID': self.one.luns[1].guid, 'plug': False})
+                if not properties or not properties['Plugged']:
+                    self.plug(path)
                 self.interrupt(self.operate(path, 'Attachment', 'HotUnplug', {}), moment)
                 path, properties = self.attached()
                 self.interrupt(self.operate(path, 'Attachment', 'Detach', {}), moment)

@@ -56,12 +56,51 @@ void dl_chap_clear(DlChap *chap)
         *chap = (DlChap){0};
 }
 
+/* ---- what the store did not take ------------------------------------------------------------ */
+
+/* The target, which this operation is about to make known; made has those that are new. */
+static DlTarget *ensure_target(DlCore *core, const char *iqn, GPtrArray *made, GError **error)
+{
+        bool is_new = !DL_LOOKUP_TARGET(core, iqn);
+        DlTarget *target = dl_target_ensure(core, iqn, error);
+
+        if (target && is_new)
+                g_ptr_array_add(made, g_strdup(iqn));
+        return target;
+}
+
+static void on_stored(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_fail(userdata, g_error_copy(error));
+        else
+                dl_op_next(userdata);
+}
+
+static void store(DlOperation *op)
+{
+        dl_persist_wait_for_targets(op->core, on_stored, op);
+}
+
+/* Who asked is told that it failed, so they must not stay until the service ends. */
+static void take_back(DlOperation *op, const GPtrArray *made)
+{
+        for (unsigned i = 0; i < made->len; i++) {
+                DlTarget *target = DL_LOOKUP_TARGET(op->core, made->pdata[i]);
+
+                if (target && target->n_jobs == 0 && !dl_target_is_managed(target))
+                        dl_target_remove(target, NULL, NULL);
+        }
+        dl_op_next(op);
+}
+
 /* ---- discovery ----------------------------------------------------------------------------- */
 
 typedef struct DiscoverWork {
         char *address;
         uint16_t port;
         DlChap chap;
+        GPtrArray *made; /* IQNs */
 } DiscoverWork;
 
 static void work_free(void *p)
@@ -70,6 +109,7 @@ static void work_free(void *p)
 
         g_free(work->address);
         dl_chap_clear(&work->chap);
+        g_ptr_array_unref(work->made);
         g_free(work);
 }
 
@@ -97,7 +137,7 @@ static bool is_known_for(const DlTarget *target, const DlChap *chap)
 static bool take_over(DlOperation *op, const DlIscsiFoundTarget *found, GError **error)
 {
         const DiscoverWork *work = op->data;
-        DlTarget *target = dl_target_ensure(op->core, found->iqn, error);
+        DlTarget *target = ensure_target(op->core, found->iqn, work->made, error);
 
         if (!target)
                 return false;
@@ -186,8 +226,16 @@ static void discover(DlOperation *op)
                    (void (*)(void *))dl_iscsi_cancel);
 }
 
+static void undo_discover(DlOperation *op)
+{
+        take_back(op, ((DiscoverWork *)op->data)->made);
+}
+
 /* What is found is only told in a dry run. */
-static const DlStep discover_steps[] = {{"discovering", discover, .dry = discover}};
+static const DlStep discover_steps[] = {
+        {"discovering", discover, undo_discover, .dry = discover},
+        {"writing", store, .firm = true, .dry = dl_op_next},
+};
 
 DlJob *dl_flow_discover(DlCore *core, const DlRequest *request, const char *address, uint16_t port,
                         const DlChap *chap, GError **error)
@@ -197,6 +245,7 @@ DlJob *dl_flow_discover(DlCore *core, const DlRequest *request, const char *addr
         if (!dl_check_address(address, port, error))
                 return NULL;
         work = g_new0(DiscoverWork, 1);
+        work->made = g_ptr_array_new_with_free_func(g_free);
         work->address = g_strdup(address);
         work->port = port;
         dl_chap_copy(&work->chap, chap);
@@ -210,6 +259,7 @@ typedef struct AddWork {
         char *iqn;
         DlPortalArg *portals; /* own copies */
         size_t n_portals;
+        GPtrArray *made; /* IQNs */
 } AddWork;
 
 static void add_work_free(void *p)
@@ -220,6 +270,7 @@ static void add_work_free(void *p)
                 g_free((char *)work->portals[i].address);
         g_free(work->portals);
         g_free(work->iqn);
+        g_ptr_array_unref(work->made);
         g_free(work);
 }
 
@@ -227,7 +278,7 @@ static void add(DlOperation *op)
 {
         const AddWork *work = op->data;
         g_autoptr(GError) error = NULL;
-        DlTarget *target = dl_target_ensure(op->core, work->iqn, &error);
+        DlTarget *target = ensure_target(op->core, work->iqn, work->made, &error);
 
         if (!target) {
                 dl_op_fail(op, g_steal_pointer(&error));
@@ -263,7 +314,15 @@ static void tell_add(DlOperation *op)
         dl_op_next(op);
 }
 
-static const DlStep add_target_steps[] = {{"adding", add, .dry = tell_add}};
+static void undo_add(DlOperation *op)
+{
+        take_back(op, ((AddWork *)op->data)->made);
+}
+
+static const DlStep add_target_steps[] = {
+        {"adding", add, undo_add, .dry = tell_add},
+        {"writing", store, .firm = true, .dry = dl_op_next},
+};
 
 DlJob *dl_flow_add_target(DlCore *core, const DlRequest *request, const char *iqn,
                           const DlPortalArg *portals, size_t n_portals, GError **error)
@@ -276,6 +335,7 @@ DlJob *dl_flow_add_target(DlCore *core, const DlRequest *request, const char *iq
                 if (!dl_check_address(portals[i].address, portals[i].port, error))
                         return NULL;
         work = g_new0(AddWork, 1);
+        work->made = g_ptr_array_new_with_free_func(g_free);
         work->iqn = g_strdup(iqn);
         work->portals = g_memdup2(portals, n_portals * sizeof *portals);
         work->n_portals = n_portals;

@@ -13,7 +13,7 @@ typedef struct TargetWork {
         DlTarget *target; /* acquired: it cannot go away */
         GStrv guids;      /* wanted; NULL: none in particular */
         bool pin;
-        DlChap chap; /* own copies */
+        DlChap chap, before; /* own copies */
 } TargetWork;
 
 static void work_free(void *p)
@@ -24,6 +24,7 @@ static void work_free(void *p)
                 dl_target_release(work->target);
         g_strfreev(work->guids);
         dl_chap_clear(&work->chap);
+        dl_chap_clear(&work->before);
         g_free(work);
 }
 
@@ -255,14 +256,32 @@ DlJob *dl_flow_rescan(DlTarget *target, const DlRequest *request, GError **error
 
 /* ---- credentials --------------------------------------------------------------------------- */
 
+/* What could not be kept must not be what the next login uses. */
+static void on_credentials_written(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+        TargetWork *work = op->data;
+        const DlChap *before = &work->before;
+
+        if (error)
+                dl_target_set_credentials(work->target, before->user, before->secret,
+                                          before->target_user, before->target_secret);
+        on_done(error, op);
+}
+
 static void set_credentials(DlOperation *op)
 {
         TargetWork *work = op->data;
+        DlTarget *target = work->target;
         const DlChap *chap = &work->chap;
 
-        dl_target_set_credentials(work->target, chap->user, chap->secret, chap->target_user,
+        dl_chap_copy(&work->before, &(DlChap){.user = target->user,
+                                              .secret = target->secret,
+                                              .target_user = target->target_user,
+                                              .target_secret = target->target_secret});
+        dl_target_set_credentials(target, chap->user, chap->secret, chap->target_user,
                                   chap->target_secret);
-        dl_persist_secrets(work->target, on_done, op);
+        dl_persist_secrets(target, on_credentials_written, op);
 }
 
 static void on_secret_forgotten(const GError *error, void *userdata)

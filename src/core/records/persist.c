@@ -36,23 +36,63 @@ typedef struct Write {
         const char *kind; /* of the row */
         DlPersisted done; /* NULL: nobody waits */
         void *userdata;
+        char *iqn; /* of a target; else NULL */
 } Write;
+
+static void write_free(void *p)
+{
+        Write *write = p;
+
+        g_free(write->iqn);
+        g_free(write);
+}
+
+/* The store takes rows again: also those that it did not take. */
+static void write_unsaved(DlCore *core)
+{
+        g_autoptr(GHashTable) unsaved = g_steal_pointer(&core->unsaved);
+        GHashTableIter i;
+        gpointer iqn;
+
+        core->unsaved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        g_clear_error(&core->unsaved_error);
+        g_hash_table_iter_init(&i, unsaved);
+        while (g_hash_table_iter_next(&i, &iqn, NULL)) {
+                DlTarget *target = DL_LOOKUP_TARGET(core, iqn);
+
+                if (target)
+                        dl_persist_target(target);
+        }
+}
+
+static void note_result(DlCore *core, const Write *write, const GError *error)
+{
+        if (error && write->iqn) {
+                g_hash_table_add(core->unsaved, g_strdup(write->iqn));
+                g_clear_error(&core->unsaved_error);
+                core->unsaved_error = g_error_copy(error);
+        } else if (!error && core->unsaved_error) {
+                write_unsaved(core);
+        }
+}
 
 static void on_written(bool succeeded, int64_t revision, const GError *error, void *userdata)
 {
-        g_autofree Write *write = userdata;
+        Write *write = userdata;
 
         dl_core_take_call(write->core, write);
         write->core->n_writes--;
         dl_kill_point(write->kind, 0, "committed");
+        note_result(write->core, write, error);
         if (write->done)
                 write->done(error, write->userdata);
         else if (error)
                 dl_warning("The store could not be written: %s", error->message);
+        write_free(write);
 }
 
-static void write_row(DlCore *core, const char *kind, const char *key, const char *value,
-                      DlPersisted done, void *userdata)
+static void write_row(DlCore *core, const char *kind, const char *iqn, const char *key,
+                      const char *value, DlPersisted done, void *userdata)
 {
         DlStoreOp op = {.key = key, .value = value};
         Write *write;
@@ -60,8 +100,12 @@ static void write_row(DlCore *core, const char *kind, const char *key, const cha
         if (core->original)
                 return;
         write = g_new(Write, 1);
-        *write = (Write){.core = core, .kind = kind, .done = done, .userdata = userdata};
-        dl_core_keep_call(core, write, g_free);
+        *write = (Write){.core = core,
+                         .kind = kind,
+                         .done = done,
+                         .userdata = userdata,
+                         .iqn = g_strdup(iqn)};
+        dl_core_keep_call(core, write, write_free);
         core->n_writes++;
         dl_store_txn(core->store, NULL, 0, &op, 1, on_written, write);
         dl_kill_point(kind, 0, "submitted");
@@ -199,7 +243,7 @@ void dl_persist_remove_lun(DlLun *lun)
 
 void dl_persist_remove(DlCore *core, const char *key, DlPersisted done, void *userdata)
 {
-        write_row(core, "removal", key, NULL, done, userdata);
+        write_row(core, "removal", NULL, key, NULL, done, userdata);
 }
 
 void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata)
@@ -226,12 +270,31 @@ void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata)
         json_builder_end_object(b);
 
         g_autofree char *value = dl_json_finish(b, false);
-        write_row(target->object.core, "target", key, value, done, userdata);
+        write_row(target->object.core, "target", target->object.id, key, value, done, userdata);
 }
 
 void dl_persist_target(DlTarget *target)
 {
         dl_persist_target_then(target, NULL, NULL);
+}
+
+static void on_waited(const DlStoreEntry *entries, size_t n_entries, int64_t revision,
+                      const GError *error, void *userdata)
+{
+        g_autofree Write *write = userdata;
+
+        dl_core_take_call(write->core, write);
+        write->done(error ? error : write->core->unsaved_error, write->userdata);
+}
+
+/* The store does one thing after the other. */
+void dl_persist_wait_for_targets(DlCore *core, DlPersisted done, void *userdata)
+{
+        Write *write = g_new(Write, 1);
+
+        *write = (Write){.core = core, .done = done, .userdata = userdata};
+        dl_core_keep_call(core, write, g_free);
+        dl_store_get(core->store, "target/", on_waited, write);
 }
 
 static void add_path(JsonBuilder *b, const DlPath *path)
