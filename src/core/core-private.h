@@ -174,6 +174,9 @@ void dl_vm_look(DlVm *vm);
 void dl_vm_hold_looks(DlVm *vm);
 void dl_vm_release_looks(DlVm *vm);
 void dl_vm_free(DlVm *vm);
+/* The guest was asked to release the disk, and nobody wants that any more: if it does, as long as
+ * it runs, the disk is plugged in again. */
+void dl_vm_keep_plugged(DlVm *vm, const char *alias);
 /* Makes the VM's attachments what its domain says. */
 void dl_attachments_merge(DlVm *vm);
 void dl_attachment_free(DlAttachment *attachment);

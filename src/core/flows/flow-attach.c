@@ -119,15 +119,19 @@ static void try_inline(DlOperation *op)
 }
 
 /* Others use the target: it is made what it was before. */
-static void restore_target(const Wish *w, DlTarget *target)
+static void restore_target(DlOperation *op, const Wish *w, DlTarget *target)
 {
         DlPortal *portal = w->made_portal ? dl_target_find_portal(target, w->address, w->port)
                                           : NULL;
 
-        if (portal)
+        if (portal) {
+                dl_op_report(op, "Removed the portal %s:%u of target %s again", w->address, w->port,
+                             target->object.id);
                 dl_target_remove_portal(target, portal);
+        }
         if (!w->set_credentials || target->secret != w->chap.secret)
                 return; /* somebody has set others since */
+        dl_op_report(op, "Target %s has its former credentials again", target->object.id);
         dl_target_set_credentials(target, w->before.user, w->before.secret, w->before.target_user,
                                   w->before.target_secret);
         dl_persist_secrets(target, NULL, NULL);
@@ -142,10 +146,11 @@ static void undo_inline(DlOperation *op)
         w->inline_target = NULL;
         if (target) {
                 dl_target_release(target);
-                if (w->made_target && target->n_jobs == 0 && !dl_target_is_managed(target))
+                if (w->made_target && target->n_jobs == 0 && !dl_target_is_managed(target)) {
+                        dl_op_report(op, "Forgot target %s again", target->object.id);
                         dl_target_remove(target, NULL, NULL);
-                else if (!w->made_target)
-                        restore_target(w, target);
+                } else if (!w->made_target)
+                        restore_target(op, w, target);
         }
         dl_op_next(op);
 }
@@ -318,6 +323,8 @@ static void on_vdisk_removed(const GError *error, void *userdata)
 {
         if (error)
                 dl_op_report(userdata, "The vDisk stays: %s", error->message);
+        else
+                dl_op_report(userdata, "Deleted the vDisk %s again", dl_disk_work(userdata)->vdisk);
         dl_op_next(userdata);
 }
 

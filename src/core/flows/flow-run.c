@@ -17,6 +17,7 @@
 typedef struct RunWork {
         DlRunProof *proof;
         bool graceful;
+        DlVirtCall *call; /* the guest is being asked to shut down */
         sd_event_source *timer;
 } RunWork;
 
@@ -261,6 +262,7 @@ static void on_shutdown_requested(const GError *error, void *userdata)
 {
         DlOperation *op = userdata;
 
+        ((RunWork *)op->data)->call = NULL;
         if (error) {
                 dl_op_fail(op, g_error_copy(error));
                 return;
@@ -270,19 +272,52 @@ static void on_shutdown_requested(const GError *error, void *userdata)
                 return;
         }
         dl_vm_wait_for_stop(op->vm, on_stopped, op);
-        dl_op_wait(op, op, stop_waiting);
 }
 
-static void stop_vm(DlOperation *op)
+static void give_up_shutdown(void *p)
+{
+        DlOperation *op = p;
+        RunWork *work = op->data;
+
+        stop_waiting(op);
+        g_clear_pointer(&work->call, dl_virt_cancel);
+        dl_op_report(op, "The guest of VM %s was asked to shut down, and may do so yet",
+                     op->vm->name);
+}
+
+static void ask_guest(DlOperation *op)
 {
         RunWork *work = op->data;
-        DlVirt *virt = op->core->virt;
 
-        if (work->graceful)
-                wait_for_call(op,
-                              dl_virt_shutdown(virt, op->vm->object.id, on_shutdown_requested, op));
+        if (!work->graceful) {
+                dl_op_next(op);
+                return;
+        }
+        work->call = dl_virt_shutdown(op->core->virt, op->vm->object.id, on_shutdown_requested, op);
+        dl_op_wait(op, op, give_up_shutdown);
+}
+
+static void tell_ask_guest(DlOperation *op)
+{
+        if (((RunWork *)op->data)->graceful)
+                dl_op_would(op, "ask the guest of VM %s to shut down, and wait for it",
+                            op->vm->name);
+        dl_op_next(op);
+}
+
+static void power_off(DlOperation *op)
+{
+        if (((RunWork *)op->data)->graceful)
+                dl_op_next(op);
         else
-                wait_for_call(op, dl_virt_destroy(virt, op->vm->object.id, on_done, op));
+                wait_for_call(op, dl_virt_destroy(op->core->virt, op->vm->object.id, on_done, op));
+}
+
+static void tell_power_off(DlOperation *op)
+{
+        if (!((RunWork *)op->data)->graceful)
+                dl_op_would(op, "power off VM %s", op->vm->name);
+        dl_op_next(op);
 }
 
 static void on_looked_after_stop(const DlVirtDomain *domain, const GError *error, void *userdata)
@@ -305,21 +340,11 @@ static void look_after_stop(DlOperation *op)
                                              on_looked_after_stop, op));
 }
 
-static void tell_stop(DlOperation *op)
-{
-        const RunWork *work = op->data;
-
-        dl_op_would(op,
-                    work->graceful ? "ask the guest of VM %s to shut down, and wait for it"
-                                   : "power off VM %s",
-                    op->vm->name);
-        dl_op_next(op);
-}
-
 static const DlStep stop_steps[] = {
         {"looking at the VM", dl_step_look, .dry = dl_step_look},
         {"looking at the VM", check_stop, .dry = check_stop},
-        {"stopping", stop_vm, .dry = tell_stop},
+        {"stopping", ask_guest, .dry = tell_ask_guest},
+        {"stopping", power_off, .firm = true, .dry = tell_power_off},
         {"looking at the VM", look_after_stop, .dry = dl_op_next},
 };
 

@@ -92,6 +92,8 @@ void dl_vm_wait_for_release(DlVm *vm, const char *alias,
                             void (*released)(bool released, void *userdata), void *userdata)
 {
         dl_set_string(&vm->releasing, alias);
+        if (alias)
+                dl_set_string(&vm->kept, NULL); /* it is wanted again */
         vm->released = released;
         vm->released_userdata = userdata;
 }
@@ -135,6 +137,7 @@ void dl_vm_free(DlVm *vm)
         dl_domain_free(vm->inactive);
         g_free(vm->name);
         g_free(vm->releasing);
+        g_free(vm->kept);
         g_clear_pointer(&vm->block_guids, g_ptr_array_unref);
         g_queue_clear(&vm->queue);
         dl_object_clear(&vm->object);
@@ -352,8 +355,38 @@ static void on_disconnected(void *userdata)
         dl_core_is_ready(core);
 }
 
+void dl_vm_keep_plugged(DlVm *vm, const char *alias)
+{
+        dl_set_string(&vm->kept, alias);
+}
+
+static void plug_again(DlVm *vm, const char *alias)
+{
+        static const DlRequest nobody = {0};
+        g_autoptr(GPtrArray) attachments = dl_vm_attachments(vm);
+        g_autoptr(GError) error = NULL;
+
+        if (g_strcmp0(vm->kept, alias) != 0)
+                return;
+        dl_set_string(&vm->kept, NULL);
+        for (unsigned i = 0; i < attachments->len; i++) {
+                g_autofree char *own = dl_disk_alias(
+                        ((DlAttachment *)attachments->pdata[i])->meta->vdisk);
+
+                if (strcmp(own, alias) == 0 &&
+                    !dl_flow_plug(attachments->pdata[i], &nobody, &error))
+                        dl_warning("VM %s: the disk that its guest released is not plugged in "
+                                   "again: %s",
+                                   vm->name, error->message);
+        }
+}
+
 static void on_device_removed(const char *uuid, const char *alias, void *userdata)
 {
+        DlVm *vm = DL_LOOKUP_VM((DlCore *)userdata, uuid);
+
+        if (vm)
+                plug_again(vm, alias);
         tell_who_waits(DL_LOOKUP_VM((DlCore *)userdata, uuid), alias, true);
         on_domain_changed(uuid, userdata);
 }

@@ -23,6 +23,8 @@ struct DlVm {
         DlVirtCall *size_look;  /* a look at the sizes of its disks under way */
         uint64_t required_mark; /* a digest of the required targets that were announced last */
         uint64_t asked;         /* the newest answer that was taken over, see DlVirtDomain */
+        char *kept; /* alias of a disk that is plugged in again if the guest releases it after all
+                     */
         char *releasing; /* alias of the disk that an operation waits for the guest to release */
         void (*released)(bool released, void *userdata);
         void *released_userdata;

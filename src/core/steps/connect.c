@@ -12,6 +12,7 @@ typedef struct Try {
         DlIscsiOperation *operation; /* NULL: over */
         char *address;
         uint16_t port;
+        DlTargetState before; /* of the portal */
         GError *error;
 } Try;
 
@@ -196,7 +197,12 @@ static void start_try(DlConnect *connect, DlPortal *portal, const uint64_t *luns
         DlIscsiCredentials credentials = dl_target_credentials(target);
         Try *t = g_new0(Try, 1);
 
-        *t = (Try){.connect = connect, .address = g_strdup(portal->address), .port = portal->port};
+        *t = (Try){
+                .connect = connect,
+                .address = g_strdup(portal->address),
+                .port = portal->port,
+                .before = portal->state,
+        };
         g_ptr_array_add(connect->tries, t);
         connect->n_open++;
 
@@ -230,6 +236,23 @@ DlConnect *dl_connect_start(DlTarget *target, const uint64_t *luns, size_t n_lun
         return connect;
 }
 
+/* Nothing was learnt of these portals: they are as before. */
+static void forget_open_tries(DlConnect *connect)
+{
+        for (unsigned i = 0; i < connect->tries->len; i++) {
+                Try *t = connect->tries->pdata[i];
+                DlPortal *portal = t->operation ? dl_target_find_portal(connect->target, t->address,
+                                                                        t->port)
+                                                : NULL;
+
+                if (!portal || portal->state != DL_TARGET_CONNECTING)
+                        continue;
+                portal->state = t->before == DL_TARGET_CONNECTING ? DL_TARGET_DISCONNECTED
+                                                                  : t->before;
+                dl_object_changed(&connect->target->object, "PortalStates");
+        }
+}
+
 void dl_connect_cancel(DlConnect *connect)
 {
         if (!connect)
@@ -237,7 +260,7 @@ void dl_connect_cancel(DlConnect *connect)
 
         DlTarget *target = connect->target;
 
-        give_up_on_slow_portals(connect);
+        forget_open_tries(connect);
         connect_free(connect);
         dl_target_update(target);
 }

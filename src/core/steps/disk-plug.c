@@ -228,6 +228,20 @@ static void stop_waiting_for_guest(void *p)
         work->timer = sd_event_source_disable_unref(work->timer);
 }
 
+/* The request cannot be taken back: the guest may release the disk as long as it runs. Then what
+ * nobody wants any more is made good. */
+static void give_up_release(void *p)
+{
+        DlOperation *op = p;
+
+        stop_waiting_for_guest(op);
+        dl_vm_keep_plugged(op->vm, dl_disk_work(op)->disk_alias);
+        dl_op_report(op,
+                     "The guest of VM %s was asked to release %s; if it does so yet, the disk is "
+                     "plugged in again",
+                     op->vm->name, dl_disk_work(op)->meta->guid);
+}
+
 static void did_not_release(DlOperation *op, const char *why)
 {
         if (dl_disk_work(op)->request) /* nobody knows what becomes of it */
@@ -303,7 +317,7 @@ void dl_step_detach_live(DlOperation *op)
         dl_vm_wait_for_release(op->vm, work->disk_alias, on_released, op);
         work->request = dl_virt_detach_device(virt(op), op->vm->object.id, work->disk_alias,
                                               DL_VIRT_LIVE, usec, on_requested, op);
-        dl_op_wait(op, op, stop_waiting_for_guest);
+        dl_op_wait(op, op, give_up_release);
 }
 
 void dl_dry_detach_live(DlOperation *op)

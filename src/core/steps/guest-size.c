@@ -67,6 +67,9 @@ static void judge_shrunk(DlAttachment *a, const GError *shrunk)
 
 void dl_guest_sizes_judge(DlLun *lun)
 {
+        if (lun->object.core->original) /* a dry run tells no guest */
+                return;
+
         g_autoptr(GPtrArray) attachments = dl_attachments_of(lun->object.core, DL_BELONGS_TO_LUN,
                                                              lun->object.id);
         g_autoptr(GError) error = NULL;
@@ -297,6 +300,9 @@ static void follow(DlAttachment *a)
 
 void dl_guest_sizes_follow(DlTarget *target)
 {
+        if (target->object.core->original)
+                return;
+
         g_autoptr(GPtrArray) users = dl_target_users(target);
 
         for (unsigned i = 0; i < users->len; i++)

@@ -162,6 +162,7 @@ static void enter_phase(DlOperation *op, const DlStep *step)
         if (op->job.cancelable != cancelable) {
                 op->job.cancelable = cancelable;
                 dl_object_changed(&op->job.object, "Cancelable");
+                dl_core_flush(op->job.object.core); /* nobody may try what is refused */
         }
 }
 

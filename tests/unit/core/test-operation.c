@@ -376,7 +376,10 @@ static void test_firm(CoreFixture *f, gconstpointer data)
         core_expect(&result, -1);
         g_assert_cmpstr(trace->str, ==, "a wait wait b [freed]");
         core_fixture_settle(f);
-        g_assert_cmpuint(core_fixture_saw(f, "changed job 1"), ==, 1);
+        /* that it cannot be cancelled is told at once, not with what comes later */
+        g_assert_nonnull(
+                strstr(f->log->pdata[core_fixture_when(f, "changed job 1")], "Cancelable"));
+        g_assert_cmpuint(core_fixture_saw(f, "changed job 1"), ==, 2);
 }
 
 static void test_deadline(CoreFixture *f, gconstpointer data)
@@ -665,9 +668,9 @@ int main(int argc, char *argv[])
         TEST("undo", test_undo);
         TEST("finish", test_finish);
         TEST("many-sync-steps", test_many_sync_steps);
-        TEST("many-sync-steps/dry-run", test_dry_run);
-        TEST("many-sync-steps/dry-run-fails", test_dry_run_fails);
-        TEST("many-sync-steps/dry-run-cancelled", test_dry_run_cancelled);
+        TEST("dry-run", test_dry_run);
+        TEST("dry-run-fails", test_dry_run_fails);
+        TEST("dry-run-cancelled", test_dry_run_cancelled);
         TEST("cancel-before-start", test_cancel_before_start);
         TEST("cancel-in-step", test_cancel_in_step);
         TEST("cancel-while-undoing", test_cancel_while_undoing);
