@@ -2,9 +2,14 @@
 """Who holds a LUN: what is on it, written by the real tools where Debian has them, and other
 domains; and that nobody has to wait for that to be known."""
 
+import signal
 import struct
+import time
+import uuid
 import zlib
 
+import lab
+from client import DBusError
 from service import ROOT, TestCase, object_path
 
 MIB = 1 << 20
@@ -31,11 +36,20 @@ def write_lvm(lun, vg, tags=()):
     lun.write(4096, struct.pack('<I', lvm_checksum(area)) + area + text)
 
 
-class Content(TestCase):
+def write_partition_table(lun):
+    lun.write(446, PARTITIONS)
+
+
+PARTITIONS = (struct.pack('<8B2I', 0, 0, 0, 0, 0x83, 0, 0, 0, 2048, 8192) + bytes(48) + b'\x55\xaa')
+
+
+class InUse(TestCase):
     @classmethod
     def prepare(cls):
-        cls.one = cls.lab.add_target('one', luns=9)
         cls.running = cls.lab.define_vm('running').start()
+
+    def setUp(self):
+        self.addCleanup(self.detach_all, self.running)
 
     def devices(self, **options):
         return {d['GUID']: d for d in self.call(ROOT, 'Manager', 'GetDeviceList', '(a{sv})',
@@ -44,15 +58,26 @@ class Content(TestCase):
     def lun_get(self, lun, name):
         return self.get(object_path('luns', lun.guid), 'Lun', name)
 
+    def facts(self, lun):
+        return [(f['about'], f['name']) for f in
+                self.call(object_path('luns', lun.guid), 'Lun', 'Explain', '(a{sv})', {})]
+
+    def domain(self, lun, method, identifier, **options):
+        return self.call(object_path('luns', lun.guid), 'Lun', method, '(sa{sv})', identifier,
+                         options)
+
+    def ctl(self, *words):
+        return self.lab.run('/usr/bin/directlunctl', *words)
+
     def test_content(self):
-        luns = self.one.luns
+        one = self.lab.add_target('one', luns=6)
+        luns = one.luns
         self.lab.run('mkfs.ext4', '-q', '-F', luns[1].path)
         self.lab.run('mkswap', luns[2].path)
         write_lvm(luns[3], 'vg0')
         write_lvm(luns[4], 'd0a1', ('RHAT_storage_domain', 'MDT_SDUUID=d0a1', 'MDT_ROLE=Regular'))
-        luns[5].write(446, struct.pack('<8B2I', 0, 0, 0, 0, 0x83, 0, 0, 0, 2048, 8192))
-        luns[5].write(510, b'\x55\xaa')
-        self.connect(self.one)
+        write_partition_table(luns[5])
+        self.connect(one)
 
         devices = self.devices(**{'check-status': True})
         self.assertEqual([devices[luns[n].guid]['status'] for n in range(1, 7)],
@@ -63,9 +88,129 @@ class Content(TestCase):
                          [['filesystem:ext4'], ['swap'], ['lvm:vg0'], ['storage-domain:d0a1'],
                           ['partition-table:dos']])
         self.assertIn('volume group vg0', self.lun_get(luns[3], 'Reason'))
+        self.assertIn('lvm:vg0', self.ctl('list', luns[3].guid))
+        self.assertEqual(self.facts(luns[1]),
+                         [('status', 'used'), ('holder', 'filesystem:ext4'), ('content', 'ext4'),
+                          ('unmanage', one.iqn)])
 
         for n, word in ((1, 'ext4'), (3, 'vg0'), (4, 'd0a1')):
             with self.assertDBusError('InUse') as refused:
                 self.attach(self.running, {'GUID': luns[n].guid})
             self.assertIn(word, refused.exception.message)
         self.assertEqual(self.lab.client.objects('VDisk'), {})
+        self.attach(self.running, {'GUID': luns[1].guid}, force=True)
+        self.running.guest.wait_disks(lambda disks: len(disks) == 1)
+
+        # a domain that never claimed its LUN is known by the tags of its volume group
+        self.assertEqual(self.lun_get(luns[4], 'StorageDomain'), 'd0a1')
+        with self.assertDBusError('StorageDomainConflict'):
+            self.domain(luns[4], 'ClaimForStorageDomain', 'another')
+        self.domain(luns[4], 'ClaimForStorageDomain', 'd0a1')
+
+    def test_what_a_guest_writes_is_its_own(self):
+        lun = self.lab.add_target('own').luns[1]
+        self.connect(lun.target)
+        path = self.attach(self.running, {'GUID': lun.guid})
+        disk, = self.running.guest.wait_disks(lambda disks: len(disks) == 1)
+        self.running.guest.write(disk, 0, bytes(446) + PARTITIONS)
+        self.running.guest.check('sync')
+        self.method(path, 'Attachment', 'Detach')
+        self.assertEqual(lun.read(510, 2), b'\x55\xaa')
+
+        device = self.devices(**{'guids': [lun.guid], 'check-status': True})[lun.guid]
+        self.assertEqual(device['status'], 'free')
+        self.assertIn('the data of its vDisk', self.lun_get(lun, 'Reason'))
+        path = self.attach(self.running, {'GUID': lun.guid})
+        self.method(path, 'Attachment', 'Detach')
+        self.method(self.lun_get(lun, 'VDisk'), 'VDisk', 'Delete')
+        with self.assertDBusError('InUse'):
+            self.attach(self.running, {'GUID': lun.guid})
+
+    def test_storage_domain(self):
+        lun = self.lab.add_target('domain').luns[1]
+        self.connect(lun.target)
+        self.domain(lun, 'ClaimForStorageDomain', 'domain-1')
+        self.domain(lun, 'ClaimForStorageDomain', 'domain-1')
+        with self.assertDBusError('StorageDomainConflict') as refused:
+            self.domain(lun, 'ClaimForStorageDomain', 'domain-2', force=True)
+        self.assertIn('domain-1', refused.exception.message)
+
+        self.lab.restart_daemon(signal.SIGKILL)
+        self.assertEqual(self.lun_get(lun, 'StorageDomain'), 'domain-1')
+        self.assertEqual(self.lun_get(lun, 'Status'), 'used')
+        self.connect(lun.target)
+        with self.assertDBusError('InUse') as refused:
+            self.attach(self.running, {'GUID': lun.guid})
+        self.assertIn('domain-1', refused.exception.message)
+        path = self.attach(self.running, {'GUID': lun.guid}, force=True)
+        self.running.guest.wait_disks(lambda disks: len(disks) == 1)
+        self.assertEqual(self.lun_get(lun, 'Holders'), ['vm:running', 'storage-domain:domain-1'])
+        told = self.ctl('explain', lun.guid)
+        for word in ('vm:running', 'storage-domain:domain-1', lun.target.iqn, 'Would be refused'):
+            self.assertIn(word, told)
+        self.method(path, 'Attachment', 'Detach')
+
+        with self.assertDBusError('StorageDomainConflict'):
+            self.domain(lun, 'ReleaseStorageDomain', 'domain-2')
+        self.assertIn('used', self.ctl('claim', lun.guid, 'domain-1'))
+        self.assertIn('free', self.ctl('release', lun.guid, 'domain-1'))
+        self.ctl('release', lun.guid, 'domain-1')
+        self.assertEqual(self.lun_get(lun, 'StorageDomain'), '')
+
+    def test_clients_that_race_for_a_lun(self):
+        lun = self.lab.add_target('race').luns[1]
+        self.connect(lun.target)
+        path = object_path('luns', lun.guid)
+        pending = {name: self.lab.client.start(path, lab.BUS_NAME + '.Lun', 'ClaimForStorageDomain',
+                                               '(sa{sv})', name, {}) for name in ('a', 'b', 'c')}
+        errors = {}
+        for name, call in pending.items():
+            try:
+                call.wait()
+            except DBusError as error:
+                errors[name] = error.name.rpartition('.')[2]
+        winner = self.lun_get(lun, 'StorageDomain')
+        self.assertEqual(errors, {name: 'StorageDomainConflict' for name in pending
+                                  if name != winner})
+
+    def test_other_domains(self):
+        lun = self.lab.add_target('foreign').luns[1]
+        self.connect(lun.target)
+        for n, source in enumerate((
+                "type='network'><source protocol='iscsi' name='%s/1'><host name='127.0.0.1'/></source>"
+                % lun.target.iqn,
+                "type='block'><source dev='/dev/disk/by-id/scsi-%s'/>" % lun.guid,
+                "type='block'><source dev='/dev/disk/by-id/wwn-0x%s-part1'/>" % lun.guid[1:],
+                "type='block'><source dev='/dev/disk/by-id/dm-uuid-mpath-%s'/>" % lun.guid,
+                "type='block'><source dev='/dev/mapper/%s'/>" % lun.guid,
+                "type='block'><source dev='/dev/disk/by-path/ip-127.0.0.1:3260-iscsi-%s-lun-1'/>"
+                % lun.target.iqn)):
+            with self.subTest(source):
+                name = 'foreign%d' % n
+                self.lab.define_vm(name, str(uuid.uuid4()), devices=(
+                    "<disk %s<driver name='qemu' type='raw'/><target dev='vdq' bus='virtio'/></disk>"
+                    % source))
+                with self.assertDBusError('InUse') as refused:
+                    self.attach(self.running, {'GUID': lun.guid})
+                self.assertIn(name, refused.exception.message)
+                self.assertEqual(self.lun_get(lun, 'Holders'), ['vm:' + name])
+                self.lab.virsh('undefine', name)
+                self.lab.vms.pop(name)
+                self.wait_property(object_path('luns', lun.guid), 'Lun', 'Status', 'free')
+        self.attach(self.running, {'GUID': lun.guid})
+
+    def test_pain_15_listing_is_slow(self):
+        many = self.lab.add_target('many', luns=200)
+        write_partition_table(many.luns[200])
+        self.connect(many)
+        many.tgtd.pause()
+        try:
+            begun = time.monotonic()
+            self.assertIn(many.luns[200].guid, self.devices())
+            self.assertLess(time.monotonic() - begun, 1)
+        finally:
+            many.tgtd.resume()
+        self.wait_property(object_path('luns', many.luns[200].guid), 'Lun', 'Status', 'used')
+        begun = time.monotonic()
+        self.devices(**{'check-status': True})
+        self.assertLess(time.monotonic() - begun, 10)

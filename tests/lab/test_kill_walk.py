@@ -322,6 +322,16 @@ class KillWalk(Walk):
                                       'Delete'))
 
     @deadline(300)
+    def test_storage_domain(self):
+        path = object_path('luns', self.guid)
+        for there, back in (('ClaimForStorageDomain', 'ReleaseStorageDomain'),
+                            ('ReleaseStorageDomain', 'ClaimForStorageDomain')):
+            self.walk(lambda: self.call(path, 'Lun', there, '(sa{sv})', 'domain-1', {}),
+                      lambda: self.call(path, 'Lun', back, '(sa{sv})', 'domain-1', {}))
+            self.call(path, 'Lun', 'ClaimForStorageDomain', '(sa{sv})', 'domain-1', {})
+        self.call(path, 'Lun', 'ReleaseStorageDomain', '(sa{sv})', 'domain-1', {})
+
+    @deadline(300)
     def test_connect_with_pin(self):
         self.walk(lambda: self.method(self.target_path, 'Target', 'Connect', pin=True),
                   lambda: self.method(self.target_path, 'Target', 'Unmanage'))

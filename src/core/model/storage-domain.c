@@ -209,7 +209,6 @@ void dl_claim_write(DlCore *core, const char *guid, const char *domain, DlPersis
 
         json_builder_begin_object(b);
         dl_json_add_string(b, "domain", domain);
-        dl_json_add_int(b, "time", (int64_t)dl_wallclock());
         json_builder_end_object(b);
         g_autofree char *value = dl_json_finish(b, false);
         submit(call_new(core, guid, domain, done, userdata), 0, value);
