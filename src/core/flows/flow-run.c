@@ -62,12 +62,27 @@ static void stop_proof(void *p)
         work->proof = NULL;
 }
 
+/* What is wrong with the LUN itself: no other host could do better. */
+static bool is_the_same_everywhere(const GError *error)
+{
+        switch (dl_error_code(error)) {
+        case DL_ERROR_GUID_MISMATCH:
+        case DL_ERROR_GUID_NOT_UNIQUE:
+        case DL_ERROR_LUN_SHRUNK:
+                return true;
+        default:
+                return false;
+        }
+}
+
 /* With several hosts the next would be tried now; the error is the same however many there are. */
 static void on_proven(const GError *error, void *userdata)
 {
         DlOperation *op = userdata;
 
-        if (error)
+        if (error && is_the_same_everywhere(error))
+                dl_op_fail(op, g_error_copy(error));
+        else if (error)
                 dl_op_failf(op, DL_ERROR_NO_HOST_AVAILABLE,
                             "No host can run VM %s; host %s: %s: %s", op->vm->name,
                             dl_core_local_host(op->core)->object.id,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Making, changing and deleting vDisks. Loop thread only. */
 
+#include "core/records/journal.h"
 #include "core/steps/image-work.h"
 #include "core/steps/vdisk-create.h"
 #include "util/uuid.h"
@@ -74,12 +75,20 @@ static void check_create(DlOperation *op)
         const VDiskWork *work = op->data;
         DlCore *core = op->core;
         DlVDisk *vdisk = dl_vdisk_of_guid(core, work->guid);
+        const DlLun *lun = DL_LOOKUP_LUN(core, work->guid);
         g_autoptr(GError) error = NULL;
 
+        if (lun && !dl_lun_check_usable(lun, &error) &&
+            dl_error_code(error) == DL_ERROR_GUID_NOT_UNIQUE) {
+                dl_op_fail(op,
+                           g_steal_pointer(&error)); /* nobody knows which of them it would be */
+                return;
+        }
+        g_clear_error(&error);
         if (vdisk) {
                 dl_op_result(op, vdisk);
                 dl_op_finish(op);
-        } else if (!DL_LOOKUP_LUN(core, work->guid) || dl_lun_is_nameless(work->guid))
+        } else if (!lun || dl_lun_is_nameless(work->guid))
                 dl_op_failf(
                         op, DL_ERROR_LUN_NOT_FOUND,
                         "No LUN with GUID %s is known; discover its target and connect to it first",
@@ -193,6 +202,11 @@ static void check_delete(DlOperation *op)
         if (attachments->len > 0)
                 dl_op_failf(op, DL_ERROR_IN_USE, "vDisk %s is attached to VM %s; detach it first",
                             vdisk->alias, ((DlAttachment *)attachments->pdata[0])->vm->name);
+        else if (dl_intent_is_open(op->job.object.core, vdisk->object.id))
+                dl_op_failf(op, DL_ERROR_BUSY,
+                            "vDisk %s is being attached, or what was begun on it is not settled "
+                            "yet; try again later",
+                            vdisk->alias);
         else if (vdisk->images->len > 1)
                 dl_op_failf(op, DL_ERROR_IN_USE,
                             "vDisk %s has %u images, with what was written since its snapshots; "

@@ -206,6 +206,14 @@ static const char *path_error(const DlLun *lun)
         return NULL;
 }
 
+/* A target shows a LUN whose size differs from portal to portal under one number. */
+static bool is_another_lun(const DlPath *a, const DlPath *b)
+{
+        return strcmp(a->serial, b->serial) != 0 ||
+               g_strcmp0(a->fingerprint, b->fingerprint) != 0 ||
+               (a->capacity != b->capacity && a->lun != b->lun && strcmp(a->iqn, b->iqn) == 0);
+}
+
 bool dl_lun_check_usable(const DlLun *lun, GError **error)
 {
         const DlPath *first = NULL;
@@ -234,8 +242,7 @@ bool dl_lun_check_usable(const DlLun *lun, GError **error)
                         first = path;
                         continue;
                 }
-                if (strcmp(path->serial, first->serial) != 0 ||
-                    g_strcmp0(path->fingerprint, first->fingerprint) != 0) {
+                if (is_another_lun(path, first)) {
                         g_set_error(
                                 error, DL_ERROR, DL_ERROR_GUID_NOT_UNIQUE,
                                 "Two different LUNs say that they are %s: LUN %" G_GUINT64_FORMAT
@@ -522,6 +529,38 @@ static bool is_block_device(const DlIscsiLun *lun)
                lun->device_type == DEVICE_TYPE_SIMPLE_DISK || lun->device_type == DEVICE_TYPE_ZONED;
 }
 
+/* What could not tell its GUID on some portal for a while, and has been told on another. */
+static void drop_placeholder(const DlTarget *target, uint64_t number)
+{
+        g_autofree char *place = place_of(target->object.id, number);
+        DlLun *lun = DL_LOOKUP_LUN(target->object.core, place);
+
+        if (!lun)
+                return;
+        while (lun->paths->len > 0)
+                remove_path(lun, lun->paths->len - 1);
+        dl_lun_remove_if_unneeded(lun);
+}
+
+/* Its failure is told by the path of the LUN that is known to have the number. */
+static bool is_known_at(const DlTarget *target, uint64_t number)
+{
+        g_autoptr(GPtrArray) luns = dl_target_luns(target);
+
+        for (unsigned i = 0; i < luns->len; i++) {
+                const DlLun *lun = luns->pdata[i];
+
+                for (unsigned k = 0; k < lun->paths->len; k++) {
+                        const DlPath *path = lun->paths->pdata[k];
+
+                        if (path->lun == number && is_on_portal(path, target->object.id, NULL) &&
+                            !dl_lun_is_nameless(lun->object.id))
+                                return true;
+                }
+        }
+        return false;
+}
+
 void dl_luns_merge(DlTarget *target, const DlPortal *portal, const DlIscsiInspection *inspection,
                    bool full)
 {
@@ -534,6 +573,10 @@ void dl_luns_merge(DlTarget *target, const DlPortal *portal, const DlIscsiInspec
 
                 if (!is_block_device(from) ||
                     (!from->guid && dl_error_code(from->error) == DL_ERROR_LUN_NOT_VISIBLE))
+                        continue;
+                if (from->guid)
+                        drop_placeholder(target, from->lun);
+                else if (from->error && is_known_at(target, from->lun))
                         continue;
 
                 g_autofree char *id = lun_id(target, from);

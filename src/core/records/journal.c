@@ -136,6 +136,18 @@ void dl_intent_remove(DlCore *core, DlIntent *intent, DlIntentDone done, void *u
         commit(core, key, NULL, done, userdata);
 }
 
+bool dl_intent_is_open(DlCore *core, const char *vdisk)
+{
+        GHashTableIter iter;
+        gpointer intent;
+
+        g_hash_table_iter_init(&iter, core->intents);
+        while (g_hash_table_iter_next(&iter, NULL, &intent))
+                if (g_strcmp0(((DlIntent *)intent)->vdisk, vdisk) == 0)
+                        return true;
+        return false;
+}
+
 void dl_intent_adopt(DlIntent *intent)
 {
         intent->owned = true;

@@ -51,6 +51,9 @@ DlIntent *dl_intent_write(DlCore *core, const DlIntent *like, DlIntentDone done,
 /* Removes it, and frees it. done may be NULL. */
 void dl_intent_remove(DlCore *core, DlIntent *intent, DlIntentDone done, void *userdata);
 
+/* Something on this vDisk has begun and is not settled. */
+bool dl_intent_is_open(DlCore *core, const char *vdisk);
+
 /* Takes over one that nobody owns. */
 void dl_intent_adopt(DlIntent *intent);
 

@@ -84,6 +84,49 @@ static GError *judge(DlProof *proof, const DlLun *lun, const DlPath *path)
 
 static void ask(DlProof *proof, int stage);
 
+static bool is_tried(const DlProof *proof, const char *iqn)
+{
+        return g_ptr_array_find_with_equal_func(proof->tried, iqn, g_str_equal, NULL);
+}
+
+/* A target that has shown the LUN and was not asked yet. */
+static const DlPath *path_elsewhere(const DlProof *proof)
+{
+        const DlLun *lun = DL_LOOKUP_LUN(proof->core, proof->guid);
+
+        for (unsigned i = 0; lun && i < lun->paths->len; i++) {
+                const DlPath *path = lun->paths->pdata[i];
+
+                if (!is_tried(proof, path->iqn) && DL_LOOKUP_TARGET(proof->core, path->iqn))
+                        return path;
+        }
+        return NULL;
+}
+
+static void go_to(DlProof *proof, DlTarget *target, uint64_t lun)
+{
+        if (proof->target)
+                dl_target_release(proof->target);
+        proof->target = target;
+        proof->lun = lun;
+        dl_target_acquire(target);
+        g_ptr_array_add(proof->tried, g_strdup(target->object.id));
+        ask(proof, DL_PROOF_KNOWN);
+}
+
+/* It is not where it was: it may have moved to another target. What was wrong at the first is told
+ * if it is nowhere. */
+static bool look_elsewhere(DlProof *proof, const GError *error)
+{
+        const DlPath *path = path_elsewhere(proof);
+
+        if (!proof->error)
+                proof->error = g_error_copy(error);
+        if (path)
+                go_to(proof, DL_LOOKUP_TARGET(proof->core, path->iqn), path->lun);
+        return path;
+}
+
 static void on_asked(const GError *error, void *userdata)
 {
         DlProof *proof = userdata;
@@ -101,9 +144,12 @@ static void on_asked(const GError *error, void *userdata)
                 ask(proof, DL_PROOF_FOUND);
                 return;
         }
-        if (!error)
-                own = path ? judge(proof, lun, path) : why_unseen(proof, lun);
-        proof->done(error ? error : own, proof->userdata);
+        own = error ? g_error_copy(error) : path ? judge(proof, lun, path) : why_unseen(proof, lun);
+        if (!path && look_elsewhere(proof, own))
+                return;
+
+        g_autoptr(GError) first = path ? NULL : g_steal_pointer(&proof->error);
+        proof->done(first ? first : own, proof->userdata);
 }
 
 static void ask(DlProof *proof, int stage)
@@ -151,13 +197,13 @@ DlProof *dl_proof_start(DlCore *core, const char *guid, const char *iqn, uint64_
                 .guid = g_strdup(guid),
                 .lun = lun,
                 .readonly = readonly,
+                .tried = g_ptr_array_new_with_free_func(g_free),
                 .done = done,
                 .userdata = userdata,
         };
         choose_target(proof, iqn);
         if (proof->target) {
-                dl_target_acquire(proof->target);
-                ask(proof, DL_PROOF_KNOWN);
+                go_to(proof, g_steal_pointer(&proof->target), proof->lun);
                 return proof;
         }
         proof->error = g_error_new(
@@ -189,6 +235,7 @@ void dl_proof_free(DlProof *proof)
                 dl_target_release(proof->target);
         sd_event_source_disable_unref(proof->refusal);
         g_clear_error(&proof->error);
+        g_ptr_array_unref(proof->tried);
         g_free(proof->address);
         g_strfreev(proof->way);
         g_free(proof->guid);

@@ -3,9 +3,9 @@
 
 /*
  * The proof that comes before a LUN is given to a VM: its GUID is read on every portal of a target
- * that is known to have it. A number that shows something else now makes us look at all numbers
- * once: a LUN may move, its GUID does not. What is used is the number that was looked at last, for
- * itself: only there it is asked whether it is ready and write-protected.
+ * that is known to have it, then of the next. A number that shows something else now makes us look
+ * at all numbers once: a LUN may move, its GUID does not. What is used is the number that was
+ * looked at last, for itself: only there it is asked whether it is ready and write-protected.
  *
  * The target is kept as long as the proof is: free it when the VM has the disk, or never will.
  * Loop thread only.
@@ -32,6 +32,7 @@ typedef struct DlProof {
         } stage;
         uint64_t since_usec; /* what was seen before proves nothing */
         struct DlConnect *connect;
+        GPtrArray *tried;         /* char *: IQNs of the targets that were asked */
         sd_event_source *refusal; /* tells an error that was known at once */
         GError *error;
         void (*done)(const GError *error, void *userdata);

@@ -4,6 +4,7 @@
 #include "core-fixture.h"
 #include "core/steps/vdisk-create.h"
 #include "fakes.h"
+#include "util/uuid.h"
 
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #define A   "3600000000000000000000000000000aa"
 #define B   "3600000000000000000000000000000bb"
 #define C   "3600000000000000000000000000000cc"
+#define VM  "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
 typedef struct World {
         CoreFixture core;
@@ -274,6 +276,90 @@ static void test_without_guid(World *w, gconstpointer data)
         expect_paths(w, "A:1@1 B:2@1");
 }
 
+/* What could not be told for a moment leaves nothing behind. */
+static void test_placeholder_goes(World *w, gconstpointer data)
+{
+        MERGE(w, 0, true, bad_lun_of(1, NULL, io_error));
+        g_assert_nonnull(lun(w, IQN "/1"));
+        MERGE(w, 1, true, lun_of(1, A)); /* the other portal may not be asked again for long */
+        expect_paths(w, "A:1@2");
+        g_assert_null(lun(w, IQN "/1"));
+
+        MERGE(w, 0, true, bad_lun_of(1, NULL, io_error)); /* the number is known to be A's */
+        g_assert_null(lun(w, IQN "/1"));
+        g_assert_cmpint(lun(w, A)->status, ==, DL_LUN_FREE);
+        CORE_WAIT(&w->core, w->core.core->n_writes == 0);
+        g_autofree char *row = core_fixture_row(&w->core, "lun/" IQN "/1");
+        g_assert_null(row);
+}
+
+/* One target, one GUID, two numbers, two sizes: these are two LUNs. */
+static void test_sizes_of_twins_differ(World *w, gconstpointer data)
+{
+        DlIscsiLun twin = lun_of(2, A);
+
+        twin.capacity = 2 * GIB;
+        MERGE(w, 0, true, lun_of(1, A), twin);
+        expect_unusable(w, A, DL_ERROR_GUID_NOT_UNIQUE);
+}
+
+/* Many LUNs, many attachments: what happens to one must not cost a look at all. */
+static void test_many_attachments(World *w, gconstpointer data)
+{
+        enum {
+                N_LUNS = 2000,
+                N_ATTACHMENTS = 2000
+        };
+        g_autofree DlIscsiLun *luns = g_new0(DlIscsiLun, N_LUNS);
+        g_autoptr(GPtrArray) guids = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GString) metadata = g_string_new(NULL);
+        g_autoptr(GPtrArray)
+                list = g_ptr_array_new_with_free_func((GDestroyNotify)dl_domain_attachment_free);
+        g_autofree char *xml = NULL;
+        int64_t began;
+
+        for (unsigned i = 0; i < N_LUNS; i++) {
+                g_ptr_array_add(guids, g_strdup_printf("36000000000000000%016x", i));
+                luns[i] = lun_of(i, guids->pdata[i]);
+        }
+        for (unsigned i = 0; i < N_ATTACHMENTS; i++) {
+                DlDomainAttachment *a = g_new0(DlDomainAttachment, 1);
+                char vdisk[DL_UUID_SIZE], id[DL_UUID_SIZE];
+
+                dl_uuid_for_guid(guids->pdata[i], vdisk);
+                dl_uuid_for_attachment(VM, vdisk, id);
+                *a = (DlDomainAttachment){
+                        .id = g_strdup(id),
+                        .vdisk = g_strdup(vdisk),
+                        .guid = g_strdup(guids->pdata[i]),
+                        .iface = g_strdup("scsi"),
+                        .device = g_strdup("disk"),
+                        .iqn = g_strdup(IQN),
+                        .lun = i,
+                        .index = (int)i,
+                        .data_path = g_strdup("auto"),
+                };
+                g_ptr_array_add(list, a);
+        }
+        xml = dl_metadata_to_xml((DlDomainAttachment *const *)list->pdata, list->len);
+        g_string_append(metadata, xml);
+        g_string_replace(metadata, "<directlun:attachments",
+                         "<directlun:attachments xmlns:directlun='" DL_METADATA_URI "'", 1);
+        fake_domain_add(VM, "many", DL_VIRT_SHUTOFF, true);
+        fake_domain_set_metadata(VM, strstr(xml, "xmlns") ? xml : metadata->str);
+        fake_virt_tell(VM);
+        CORE_WAIT(&w->core,
+                  g_hash_table_size(w->core.core->objects[DL_KIND_ATTACHMENT]) == N_ATTACHMENTS);
+        core_fixture_settle(&w->core);
+
+        began = g_get_monotonic_time();
+        merge(w, 0, luns, N_LUNS, true);
+        for (unsigned i = 0; i < 1000; i++)
+                dl_target_update(w->target);
+        g_assert_cmpint(g_get_monotonic_time() - began, <, 2 * G_USEC_PER_SEC);
+        g_assert_cmpint(lun(w, guids->pdata[1])->status, ==, DL_LUN_USED);
+}
+
 static void test_fails_for_now(World *w, gconstpointer data)
 {
         MERGE(w, 0, true, lun_of(1, A));
@@ -399,6 +485,9 @@ int main(int argc, char *argv[])
         TEST("two-luns-one-guid", test_two_luns_one_guid);
         TEST("sizes-differ", test_sizes_differ);
         TEST("without-guid", test_without_guid);
+        TEST("placeholder-goes", test_placeholder_goes);
+        TEST("sizes-of-twins-differ", test_sizes_of_twins_differ);
+        TEST("many-attachments", test_many_attachments);
         TEST("fails-for-now", test_fails_for_now);
         TEST("no-disks", test_no_disks);
         TEST("unseen", test_unseen);
