@@ -185,9 +185,10 @@ class RunningVm(TestCase):
 
     def test_inline_lun_that_is_another(self):
         """The GUID is proven: what answers at the portal must be what was asked for."""
-        with self.assertDBusError('LunNotFound'):
+        with self.assertDBusError('LunNotVisible') as expected:
             self.attach(self.guest, {'lun': {'type': 'iscsi', 'address': '127.0.0.1', 'port': 3260,
                                              'target': self.one.iqn, 'id': UNKNOWN_GUID}})
+        self.assertIn(self.one.luns[1].guid, expected.exception.message)
         self.assertEqual(self.get(self.vm(self.guest), 'Vm', 'Attachments'), [])
 
     def test_attach_without_plugging(self):

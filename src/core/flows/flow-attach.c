@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define OPERATION_TIMEOUT_USEC (120 * G_USEC_PER_SEC)
+#define SHOWN_MAX              4 /* LUNs that an error names */
 
 /* What the device dictionary said, beyond what the attachment keeps. */
 typedef struct Wish {
@@ -238,12 +239,35 @@ static void look_for_others(DlOperation *op)
                 dl_op_next(op);
 }
 
+/* A direct LUN object names the target: the LUN has to be there, wherever else it is. */
+static void fail_not_there(DlOperation *op)
+{
+        const DlDomainAttachment *meta = dl_disk_work(op)->meta;
+        const DlTarget *target = DL_LOOKUP_TARGET(op->job.object.core, meta->iqn);
+        g_autoptr(GPtrArray) luns = target ? dl_target_luns(target) : g_ptr_array_new();
+        g_autoptr(GString) shown = g_string_new(NULL);
+
+        for (unsigned i = 0; i < MIN(luns->len, SHOWN_MAX); i++)
+                g_string_append_printf(shown, "%s%s", i > 0 ? ", " : "",
+                                       ((DlObject *)luns->pdata[i])->id);
+        dl_op_failf(
+                op, DL_ERROR_LUN_NOT_VISIBLE,
+                "Target %s does not show %s to this initiator, but %s%s; correct the id, or map "
+                "the LUN on the storage array",
+                meta->iqn, meta->guid, shown->len > 0 ? shown->str : "no LUN",
+                luns->len > SHOWN_MAX ? " and others" : "");
+}
+
 static void check(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
         const DlLun *lun = DL_LOOKUP_LUN(op->core, work->meta->guid);
         g_autoptr(GError) error = NULL;
 
+        if (wish(op)->inline_target && (!lun || !dl_lun_find_path(lun, work->meta->iqn, NULL))) {
+                fail_not_there(op);
+                return;
+        }
         if (!lun) {
                 dl_op_failf(
                         op, DL_ERROR_LUN_NOT_FOUND,

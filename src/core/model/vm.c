@@ -120,6 +120,18 @@ static void replace_domain(DlDomain **domain, DlDomain *with)
         *domain = with;
 }
 
+/* What cannot be parsed says nothing: then what was known before stays, rather than that a disk
+ * would be taken for gone. Whether it could. */
+static bool take_domain(DlVm *vm, DlDomain **domain, const char *xml)
+{
+        DlDomain *parsed = parse(vm->name, xml);
+
+        if (xml && !parsed)
+                return false;
+        replace_domain(domain, parsed);
+        return true;
+}
+
 static DlVm *vm_new(DlCore *core, const char *uuid)
 {
         DlVm *vm = g_new0(DlVm, 1);
@@ -181,8 +193,8 @@ DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain)
                 dl_object_changed(&vm->object, "Autostart");
         }
         bool had_foreign = dl_foreign_use_has_any(vm);
-        replace_domain(&vm->live, parse(vm->name, domain->live_xml));
-        replace_domain(&vm->inactive, parse(vm->name, domain->inactive_xml));
+        vm->unreadable = !take_domain(vm, &vm->live, domain->live_xml);
+        (void)take_domain(vm, &vm->inactive, domain->inactive_xml);
         if (is_new)
                 dl_object_publish(&vm->object);
 
@@ -193,7 +205,7 @@ DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain)
         announce_required_targets(vm);
         dl_targets_update(core);
         /* Stopped, or an event was lost: it is gone all the same. */
-        if (vm->releasing && !dl_vm_find_disk(vm->live, vm->releasing))
+        if (vm->releasing && !vm->unreadable && !dl_vm_find_disk(vm->live, vm->releasing))
                 tell_who_waits(vm, vm->releasing, true);
         if (vm->stopped && !dl_vm_is_active(vm))
                 vm->stopped(vm->stopped_userdata);
@@ -420,7 +432,11 @@ static void on_looked_for_operation(const DlVirtDomain *domain, const GError *er
 
         if (domain) {
                 dl_vm_merge(op->job.object.core, domain);
-                if (op->vm->object.published)
+                if (op->vm->object.published && op->vm->unreadable)
+                        dl_op_failf(op, DL_ERROR_LIBVIRT_ERROR,
+                                    "What libvirt says of VM %s cannot be understood; see the log",
+                                    op->vm->name);
+                else if (op->vm->object.published)
                         dl_op_next(op);
                 else
                         dl_op_failf(op, DL_ERROR_VM_NOT_FOUND,

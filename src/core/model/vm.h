@@ -20,6 +20,8 @@ struct DlVm {
         DlVirtCall *look;       /* a look at it under way */
         bool look_again;
         bool looks_held, look_held_back;
+        bool unreadable; /* what libvirt says of the running domain cannot be parsed: live is what
+                          * was known before */
         DlVirtCall *size_look;  /* a look at the sizes of its disks under way */
         uint64_t required_mark; /* a digest of the required targets that were announced last */
         uint64_t asked;         /* the newest answer that was taken over, see DlVirtDomain */

@@ -765,6 +765,105 @@ static void test_run_after_move(CoreFixture *f, gconstpointer data)
         g_assert_nonnull(strstr(fake_domain_disk(VM_A, DL_VIRT_CONFIG, alias), IQN "/9"));
 }
 
+/* ---- sizes --------------------------------------------------------------------------------- */
+
+static void refresh(CoreFixture *f)
+{
+        CoreResult result;
+        DlRequest request = core_request(f, &result);
+
+        g_assert_nonnull(dl_flow_lun_refresh(DL_LOOKUP_LUN(f->core, GUID), &request, NULL));
+        core_expect(&result, -1);
+        core_fixture_settle(f);
+}
+
+static unsigned n_carried_out(const char *what)
+{
+        const GPtrArray *log = fake_virt_log();
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < log->len; i++)
+                n += strcmp(log->pdata[i], what) == 0;
+        return n;
+}
+
+static void test_resize(CoreFixture *f, gconstpointer data)
+{
+        FakeLun lun = luns[0];
+        DlAttachment *a;
+
+        run_vm(f, VM_A);
+        attach(f, VM_A, -1);
+        core_fixture_settle(f);
+        a = attachment_of(f, VM_A);
+        g_assert_cmpuint(a->guest_capacity, ==, 1 << 30);
+        g_assert_cmpstr(a->resize_pending, ==, "");
+
+        lun.capacity = UINT64_C(2) << 30;
+        fake_portal_shows("p1", &lun, 1);
+        fake_virt_fail("resize", DL_ERROR_LIBVIRT_ERROR, false);
+        DlTarget *target = DL_LOOKUP_TARGET(f->core, IQN);
+        CoreResult result;
+        DlRequest request = core_request(f, &result);
+        dl_flow_rescan(target, &request, NULL);
+        core_expect(&result, -1);
+        CORE_WAIT(f, strcmp(a->resize_pending, "replug") == 0);
+        refresh(f); /* who asks has it tried again */
+        g_assert_cmpuint(n_carried_out("resize a"), ==, 1);
+        g_assert_cmpuint(a->guest_capacity, ==, UINT64_C(2) << 30);
+        g_assert_cmpstr(a->resize_pending, ==, "");
+        g_assert_cmpuint(core_fixture_saw(f, "changed attachment"), >, 0);
+
+        lun.capacity = UINT64_C(1) << 30;
+        fake_portal_shows("p1", &lun, 1);
+        refresh(f);
+        g_assert_cmpuint(n_carried_out("resize a"), ==, 1);
+        g_assert_cmpint(DL_LOOKUP_LUN(f->core, GUID)->status, ==, DL_LUN_UNUSABLE);
+        g_assert_cmpint(a->last_error.code, ==, DL_ERROR_LUN_SHRUNK);
+        lun.capacity = UINT64_C(2) << 30;
+        fake_portal_shows("p1", &lun, 1);
+        refresh(f);
+        g_assert_cmpint(a->last_error.code, ==, -1);
+}
+
+/* ---- what cannot be understood, what is not settled ------------------------------------------ */
+
+/* XML that cannot be parsed does not say that a disk is gone. */
+static void test_unreadable_is_not_released(CoreFixture *f, gconstpointer data)
+{
+        CoreResult result;
+        DlRequest request = core_request(f, &result);
+
+        run_vm(f, VM_A);
+        attach(f, VM_A, -1);
+        f->settings->release_timeout_usec = G_USEC_PER_SEC / 4;
+        fake_guest_does(FAKE_GUEST_IS_SILENT);
+        dl_flow_unplug(attachment_of(f, VM_A), &request, NULL);
+        CORE_WAIT(f, vm_a(f)->releasing);
+        fake_domain_add_device(VM_A, "<unclosed>");
+        fake_virt_tell(VM_A);
+        CORE_WAIT(f, vm_a(f)->unreadable);
+        g_assert_true(attachment_of(f, VM_A)->plugged);
+        core_expect(&result, DL_ERROR_GUEST_DID_NOT_RELEASE);
+        g_assert_nonnull(fake_domain_disk(VM_A, DL_VIRT_LIVE, alias));
+}
+
+static void test_delete_of_what_is_being_attached(CoreFixture *f, gconstpointer data)
+{
+        DlDeviceSpec spec = spec_of(GUID);
+        CoreResult attaching, deleting;
+        DlRequest request = core_request(f, &deleting);
+
+        fake_virt_hold("metadata");
+        attach_as(f, VM_A, &spec, &attaching);
+        CORE_WAIT(f, fake_virt_is_held("metadata"));
+        dl_flow_vdisk_delete(dl_vdisk_of_guid(f->core, GUID), &request, NULL);
+        core_expect(&deleting, DL_ERROR_BUSY);
+        fake_virt_let_go("metadata");
+        core_expect(&attaching, -1);
+        expect_attached(f, VM_A, false);
+}
+
 /* Whatever is in flight when the service ends: nothing is touched afterwards. */
 static void test_free_in_flight(CoreFixture *f, gconstpointer data)
 {
@@ -823,6 +922,9 @@ int main(int argc, char *argv[])
         TEST("run-and-stop", test_run_and_stop);
         TEST("stop-gracefully", test_stop_gracefully);
         TEST("run-after-move", test_run_after_move);
+        TEST("resize", test_resize);
+        TEST("unreadable-is-not-released", test_unreadable_is_not_released);
+        TEST("delete-of-what-is-being-attached", test_delete_of_what_is_being_attached);
         TEST("free-in-flight", test_free_in_flight);
         return g_test_run();
 }

@@ -512,6 +512,27 @@ static void test_vm_made_anew(CoreFixture *f, gconstpointer data)
 
 /* ---- limits -------------------------------------------------------------------------------- */
 
+/* What the service does by itself takes no place from root. */
+static void test_internal_is_not_counted(CoreFixture *f, gconstpointer data)
+{
+        CoreResult result;
+        DlRequest request = core_request(f, &result);
+        static const DlRequest own = {.internal = true};
+        g_autoptr(GError) error = NULL;
+
+        f->settings->jobs_per_client_max = 1;
+        request.uid = 0;
+        for (int i = 0; i < 3; i++)
+                g_assert_nonnull(DL_OP_NEW(f->core, "recover", &own, waiting_steps, 0,
+                                           g_new0(Play, 1), play_free, NULL));
+        g_assert_nonnull(DL_OP_NEW(f->core, "one", &request, waiting_steps, 0, g_new0(Play, 1),
+                                   play_free, &error));
+        g_assert_no_error(error);
+        g_assert_null(DL_OP_NEW(f->core, "two", &request, waiting_steps, 0, g_new0(Play, 1),
+                                play_free, &error));
+        g_assert_error(error, DL_ERROR, DL_ERROR_LIMITS_EXCEEDED);
+}
+
 static void test_limits(CoreFixture *f, gconstpointer data)
 {
         CoreResult results[6];
@@ -682,6 +703,7 @@ int main(int argc, char *argv[])
         TEST("vm-goes-while-queued", test_vm_goes_while_queued);
         TEST("vm-made-anew", test_vm_made_anew);
         TEST("limits", test_limits);
+        TEST("internal-is-not-counted", test_internal_is_not_counted);
         TEST("signals-before-done", test_signals_before_done);
         TEST("linger", test_linger);
         TEST("quiet", test_quiet);
