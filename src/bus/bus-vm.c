@@ -81,16 +81,31 @@ static int method_attach_disk(sd_bus_message *m, void *userdata, sd_bus_error *r
 
 typedef struct RunArgs {
         GStrv hosts;
+        const char *image; /* of Run; NULL: as it is */
 } RunArgs;
 
-static bool parse_run(DlBusCall *call, void *args, GError **error)
+static bool parse_hosts(DlBusCall *call, RunArgs *a, GError **error)
 {
-        RunArgs *a = args;
-
         if (!dl_bus_names_read(call->message, "preferred_hosts", &a->hosts, error))
                 return false;
         dl_bus_call_detail(call, "host", a->hosts[0]);
-        return dl_bus_parse_options(call, args, error);
+        return true;
+}
+
+static bool parse_run(DlBusCall *call, void *args, GError **error)
+{
+        static const DlBusOption options[] = {
+                {"image", 's', .offset = offsetof(RunArgs, image)},
+                {},
+        };
+
+        return parse_hosts(call, args, error) &&
+               dl_bus_options_read(call->message, options, args, &call->options, error);
+}
+
+static bool parse_restart(DlBusCall *call, void *args, GError **error)
+{
+        return parse_hosts(call, args, error) && dl_bus_parse_options(call, args, error);
 }
 
 static void clear_run(void *args)
@@ -104,8 +119,10 @@ static DlJob *start_run(DlBusCall *call, void *args, void *object, const DlReque
                         GError **error)
 {
         RunArgs *a = args;
+        const char *const *hosts = (const char *const *)a->hosts;
 
-        return dl_flow_run(object, request, (const char *const *)a->hosts, error);
+        return a->image ? dl_flow_run_image(object, request, hosts, a->image, error)
+                        : dl_flow_run(object, request, hosts, error);
 }
 
 static int method_run(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
@@ -136,7 +153,7 @@ static int method_restart(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
         static const DlBusMethod method = {
                 .verb = "restart",
                 .args_size = sizeof(RunArgs),
-                .parse = parse_run,
+                .parse = parse_restart,
                 .clear = clear_run,
                 .action = DL_BUS_RUN_VM,
                 .start = start_restart,

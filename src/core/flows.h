@@ -172,6 +172,9 @@ DlJob *dl_flow_detach(DlAttachment *attachment, const DlRequest *request, GError
 
 /* hosts: NULL-terminated, by preference; empty: any. result_string: the host. Action: run-vm. */
 DlJob *dl_flow_run(DlVm *vm, const DlRequest *request, const char *const *hosts, GError **error);
+/* With another moment, of a vDisk of which the VM reads one. InvalidArgs. */
+DlJob *dl_flow_run_image(DlVm *vm, const DlRequest *request, const char *const *hosts,
+                         const char *image, GError **error);
 DlJob *dl_flow_restart(DlVm *vm, const DlRequest *request, const char *const *hosts,
                        GError **error);
 

@@ -187,7 +187,7 @@ class TestCase(QuietTestCase):
                    'revert', guid=cls.guid, image='no-image'),
             Method(cls.vm, 'Vm', 'AttachDisk', (dictionary(('GUID', cls.guid)),), (), ('attach',),
                    'attach-disk', **disk),
-            Method(cls.vm, 'Vm', 'Run', (GLib.Variant('as', ['elsewhere']),), (), ('run-vm',), 'run',
+            Method(cls.vm, 'Vm', 'Run', (GLib.Variant('as', ['elsewhere']),), ('image',), ('run-vm',), 'run',
                    vm='guest', host='elsewhere'),
             Method(cls.vm, 'Vm', 'Restart', (GLib.Variant('as', ['elsewhere']),), (), ('run-vm',),
                    'restart', vm='guest', host='elsewhere'),

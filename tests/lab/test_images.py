@@ -3,6 +3,7 @@
 LUN."""
 
 import glob
+import os
 import re
 
 import lab
@@ -436,3 +437,52 @@ class OfAnotherVm(ImageCase):
         self.revert(second)
         self.assertEqual(self.read_by_other(), b'A')
         self.assert_consistent()
+
+    def test_run_with_a_moment(self):
+        """Of a VM that reads; and one that was given another at its start."""
+        self.attach_one()
+        self.run_vm()
+        uids = []
+        for letter in (b'A', b'B'):
+            self.write(letter)
+            uids.append(self.snapshot())
+        self.reader.guest.close()
+        self.method(self.vm(self.reader), 'Vm', 'Stop')
+        path = self.attach(self.reader, {'GUID': self.lun.guid, 'image': uids[0],
+                                         'readonly': True})
+        for uid, letter in (uids[1], b'B'), (uids[0], b'A'):
+            self.call(self.vm(self.reader), 'Vm', 'Run', '(asa{sv})', [], {'image': uid})
+            self.reader.wait_booted()
+            self.assertEqual(self.read_by_other(), letter)
+            self.assertEqual(self.get(path, 'Attachment', 'Image'), uid)
+            self.reader.guest.close()
+            self.method(self.vm(self.reader), 'Vm', 'Stop')
+        with self.assertDBusError(INVALID):
+            self.call(self.vm(self.reader), 'Vm', 'Run', '(asa{sv})', [], {'image': 'none'})
+        self.method(path, 'Attachment', 'Detach')
+        self.reader.start()
+
+    def test_images_of_others(self):
+        """What virsh has laid over the disk is neither lost nor hidden."""
+        self.attach_one()
+        self.run_vm()
+        self.write(b'A')
+        file = '%s/foreign.qcow2' % IMAGES
+        os.makedirs(IMAGES, exist_ok=True)
+        dev = self.get(self.attachment, 'Attachment', 'TargetDev')
+        self.lab.virsh('snapshot-create-as', self.machine.name, '--disk-only', '--no-metadata',
+                       '--diskspec', '%s,snapshot=external,file=%s' % (dev, file))
+        self.write(b'B')
+        for method, path in (('HotUnplug', self.attachment), ('Detach', self.attachment)):
+            with self.assertDBusError('InUse'):
+                self.method(path, 'Attachment', method)
+        with self.assertDBusError('InUse'):
+            self.snapshot()
+        self.assertEqual(self.seen(), b'B')
+        self.lab.virsh('blockcommit', self.machine.name, dev, '--active', '--pivot', '--wait')
+        os.unlink(file)
+        self.snapshot()
+        self.assertEqual((self.seen(), self.on_lun()), (b'B', b'B'))
+
+
+Revert.test_of_a_stopped_vm.deadline = 240  # it starts the guest four times

@@ -146,6 +146,20 @@ DlJob *dl_flow_plug_image(DlAttachment *attachment, const DlRequest *request, co
 
 /* ---- unplug -------------------------------------------------------------------------------- */
 
+/* Not by force. */
+static void check_known(DlOperation *op)
+{
+        const DlDiskWork *work = dl_disk_work(op);
+        const DlDomain *domain = op->vm->live ? op->vm->live : op->vm->inactive;
+        g_autoptr(GError) error = NULL;
+
+        if (op->force || dl_image_check_known(op->vm, work->meta,
+                                              dl_vm_find_disk(domain, work->disk_alias), &error))
+                dl_op_next(op);
+        else
+                dl_op_fail(op, g_steal_pointer(&error));
+}
+
 static void check_unplug(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
@@ -162,6 +176,7 @@ static const DlStep unplug_steps[] = {
         {"looking at the VM", dl_step_look, .dry = dl_step_look},
         {"looking at the VM", dl_step_find, .dry = dl_step_find},
         {"looking at the VM", check_unplug, .dry = check_unplug},
+        {"looking at the VM", check_known, .dry = check_known},
         {"waiting for the guest", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},
         {"waiting for the guest", dl_step_write_metadata, .dry = dl_dry_write_metadata},
         {"waiting for the guest", dl_step_detach_live, .open = true, .dry = dl_dry_detach_live},
@@ -181,6 +196,7 @@ DlJob *dl_flow_unplug(DlAttachment *attachment, const DlRequest *request, GError
 static const DlStep detach_steps[] = {
         {"looking at the VM", dl_step_look, .dry = dl_step_look},
         {"looking at the VM", dl_step_find, .dry = dl_step_find},
+        {"looking at the VM", check_known, .dry = check_known},
         {"waiting for the guest", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},
         {"waiting for the guest", dl_step_detach_live, .open = true, .dry = dl_dry_detach_live},
         {"detaching", dl_step_detach_config, .firm = true, .dry = dl_dry_detach_config},

@@ -6,6 +6,7 @@
  */
 
 #include "core/steps/connect.h"
+#include "core/steps/image-rules.h"
 #include "core/steps/operation.h"
 #include "core/steps/run-proof.h"
 
@@ -15,6 +16,8 @@
 #define STOP_TIMEOUT_USEC  (120 * G_USEC_PER_SEC)
 
 typedef struct RunWork {
+        char *image;              /* the moment that a disk is to read; NULL: as it is */
+        DlDomainAttachment *read; /* of that disk, as it is to be */
         DlRunProof *proof;
         bool graceful;
         DlVirtCall *call; /* the guest is being asked to shut down */
@@ -26,6 +29,8 @@ static void work_free(void *p)
         RunWork *work = p;
 
         dl_run_proof_free(work->proof);
+        dl_domain_attachment_free(work->read);
+        g_free(work->image);
         sd_event_source_disable_unref(work->timer);
         g_free(work);
 }
@@ -52,6 +57,83 @@ static void check_run(DlOperation *op)
                             dl_vm_host(op->vm));
         else
                 dl_op_next(op);
+}
+
+/* The attachment that reads some moment of the vDisk that has this image. */
+static const DlDomainAttachment *find_reader(const DlOperation *op, const char *image)
+{
+        g_autoptr(GPtrArray) attachments = dl_vm_attachments(op->vm);
+
+        for (unsigned i = 0; i < attachments->len; i++) {
+                const DlAttachment *a = attachments->pdata[i];
+                const DlVDisk *vdisk = dl_attachment_vdisk(a);
+
+                if (a->meta->image && vdisk && dl_vdisk_find_image(vdisk, image, NULL))
+                        return a->meta;
+        }
+        return NULL;
+}
+
+static void choose_image(DlOperation *op)
+{
+        RunWork *work = op->data;
+        const DlDomainAttachment *reader = work->image ? find_reader(op, work->image) : NULL;
+        g_autoptr(GError) error = NULL;
+
+        if (!work->image) {
+                dl_op_next(op);
+                return;
+        }
+        if (op->vm->inactive && op->vm->inactive->metadata_broken) { /* not to be written back */
+                dl_op_failf(op, DL_ERROR_LIBVIRT_ERROR,
+                            "The metadata of VM %s has attachments that cannot be understood",
+                            op->vm->name);
+                return;
+        }
+        if (!reader) {
+                dl_op_failf(op, DL_ERROR_INVALID_ARGS,
+                            "VM %s has no disk that reads images of the vDisk of image %s: attach "
+                            "it with image and readonly; a disk that is written to is reverted",
+                            op->vm->name, work->image);
+                return;
+        }
+        work->read = dl_domain_attachment_copy(reader);
+        dl_set_string(&work->read->image, work->image);
+        if (dl_image_check_attach(DL_LOOKUP_VDISK(op->core, reader->vdisk), work->read, &error))
+                dl_op_next(op);
+        else
+                dl_op_fail(op, g_steal_pointer(&error));
+}
+
+/* The disk element follows, with what was proven. */
+static void write_image(DlOperation *op)
+{
+        const RunWork *work = op->data;
+        g_autoptr(GPtrArray) attachments = dl_vm_attachments(op->vm);
+        g_autoptr(GPtrArray) metas = g_ptr_array_new();
+
+        if (!work->read) {
+                dl_op_next(op);
+                return;
+        }
+        for (unsigned i = 0; i < attachments->len; i++) {
+                DlDomainAttachment *meta = ((DlAttachment *)attachments->pdata[i])->meta;
+
+                g_ptr_array_add(metas, strcmp(meta->id, work->read->id) == 0 ? work->read : meta);
+        }
+        g_autofree char *xml = dl_metadata_to_xml((DlDomainAttachment *const *)metas->pdata,
+                                                  metas->len);
+        wait_for_call(op, dl_virt_set_metadata(op->core->virt, op->vm->object.id, xml,
+                                               DL_VIRT_CONFIG, on_done, op));
+}
+
+static void tell_image(DlOperation *op)
+{
+        const RunWork *work = op->data;
+
+        if (work->read)
+                dl_op_would(op, "give VM %s image %s to read", op->vm->name, work->image);
+        dl_op_next(op);
 }
 
 static void stop_proof(void *p)
@@ -179,6 +261,9 @@ static void tell_start(DlOperation *op)
 static const DlStep run_steps[] = {
         {"looking at the VM", dl_step_look, .dry = dl_step_look},
         {"looking at the VM", check_run, .dry = check_run},
+        {"looking at the VM", choose_image, .dry = choose_image},
+        {"choosing the image", write_image, .dry = tell_image},
+        {"looking at the VM", dl_step_look, .dry = dl_step_look},
         {"connecting", prove, .dry = prove},
         {"starting", update_config, .firm = true, .dry = tell_config},
         {"starting", start_vm, .dry = tell_start},
@@ -222,6 +307,21 @@ DlJob *dl_flow_run(DlVm *vm, const DlRequest *request, const char *const *hosts,
                 return NULL;
         return (DlJob *)start(vm, "run", request, run_steps, G_N_ELEMENTS(run_steps),
                               START_TIMEOUT_USEC * 2, &work, error);
+}
+
+DlJob *dl_flow_run_image(DlVm *vm, const DlRequest *request, const char *const *hosts,
+                         const char *image, GError **error)
+{
+        RunWork *work;
+        DlOperation *op;
+
+        if (!check_hosts(vm->object.core, hosts, error))
+                return NULL;
+        op = start(vm, "run", request, run_steps, G_N_ELEMENTS(run_steps), START_TIMEOUT_USEC * 2,
+                   &work, error);
+        if (op)
+                work->image = g_strdup(image);
+        return (DlJob *)op;
 }
 
 /* On one host there is nobody to fence: a VM that does not run here runs nowhere. */

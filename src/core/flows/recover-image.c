@@ -22,6 +22,18 @@ static void wait_for_former_run(DlOperation *op)
                 dl_op_next(op);
 }
 
+/* The VM went away meanwhile; its vDisk and the image did not. */
+static void go_on_without_vm(DlOperation *op)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (op->vm && !op->vm->object.published && work->intent) {
+                dl_intent_abandon(g_steal_pointer(&work->intent));
+                dl_recover_forget(op->core);
+        }
+        dl_op_next(op);
+}
+
 static void end_merge(DlOperation *op)
 {
         const DlDiskWork *work = dl_disk_work(op);
@@ -160,7 +172,8 @@ static void write_stack(DlOperation *op)
 }
 
 static const DlStep recover_steps[] = {
-        {"waiting for libvirt", wait_for_former_run, .firm = true},
+        {"waiting for libvirt", dl_op_next, go_on_without_vm, .firm = true},
+        {"waiting for libvirt", wait_for_former_run},
         {"looking at the VM", look},
         {"ending the merge", end_merge},
         {"looking at the VM", look},

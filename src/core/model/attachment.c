@@ -150,6 +150,21 @@ static void on_vdisk_restored(DlVDisk *vdisk, bool created, const GError *error,
                 dl_warning("A vDisk that a VM has could not be stored: %s", error->message);
 }
 
+/* What it writes to: its disk as it runs, or will run. NULL-terminated; the strings are borrowed.
+ */
+static const char **images_of(const DlAttachment *a)
+{
+        g_autofree char *alias = dl_disk_alias(a->meta->vdisk);
+        const DlDomainDisk *live = dl_vm_find_disk(a->vm->live, alias);
+        const DlDomainDisk *disk = live ? live : dl_vm_find_disk(a->vm->inactive, alias);
+        g_autoptr(GPtrArray) files = g_ptr_array_new();
+
+        for (unsigned i = 0; disk && !a->meta->image && i < disk->images->len; i++)
+                g_ptr_array_add(files, ((DlDomainImage *)disk->images->pdata[i])->file);
+        g_ptr_array_add(files, NULL);
+        return (const char **)g_ptr_array_free(g_steal_pointer(&files), FALSE);
+}
+
 /* The domain knows more than a store that was lost: what the attachment needs is made again. */
 static void restore_what_is_missing(DlAttachment *a)
 {
@@ -158,8 +173,11 @@ static void restore_what_is_missing(DlAttachment *a)
         const DlDomainDisk *disk = dl_vm_find_disk(a->vm->live, alias);
         DlTarget *target;
 
-        if (!dl_attachment_vdisk(a))
-                dl_vdisk_create(core, a->meta->guid, NULL, NULL, on_vdisk_restored, core);
+        if (!dl_attachment_vdisk(a)) {
+                g_autofree const char **files = images_of(a);
+
+                dl_vdisk_restore(core, a->meta->guid, NULL, NULL, files, on_vdisk_restored, core);
+        }
         if (!disk || !disk->host_name || !a->meta->iqn || DL_LOOKUP_TARGET(core, a->meta->iqn))
                 return;
         target = dl_target_ensure(core, a->meta->iqn, NULL);

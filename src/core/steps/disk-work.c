@@ -3,6 +3,7 @@
  * done to the disk itself is disk-plug.c. Loop thread only. */
 
 #include "core/steps/disk-work.h"
+#include "core/flows/recover.h"
 #include "util/uuid.h"
 
 #include <string.h>
@@ -366,6 +367,14 @@ void dl_undo_begin(DlOperation *op)
         DlVm *vm = DL_LOOKUP_VM(op->core, vm_id(op)); /* maybe a new one */
 
         if (!dl_disk_work(op)->intent) { /* settled already */
+                dl_op_next(op);
+                return;
+        }
+        if (!vm && dl_disk_is_left_to_recovery(op) &&
+            dl_intent_is_of_images(dl_disk_work(op)->kind)) {
+                /* The images of a vDisk do not go with the VM. */
+                dl_intent_abandon(g_steal_pointer(&dl_disk_work(op)->intent));
+                dl_recover_forget(op->core);
                 dl_op_next(op);
                 return;
         }

@@ -101,3 +101,36 @@ bool dl_image_check_attach(const DlVDisk *vdisk, const DlDomainAttachment *meta,
         }
         return true;
 }
+
+bool dl_image_chain_is(const DlDomainDisk *disk, const char *const *files)
+{
+        unsigned n = g_strv_length((char **)files);
+
+        for (unsigned i = 0; i < n && i < disk->images->len; i++)
+                if (g_strcmp0(((DlDomainImage *)disk->images->pdata[i])->file, files[i]) != 0)
+                        return false;
+        return disk->images->len == n;
+}
+
+bool dl_image_chain_has(const DlDomainDisk *disk, const char *file)
+{
+        for (unsigned i = 0; i < disk->images->len; i++)
+                if (g_strcmp0(((DlDomainImage *)disk->images->pdata[i])->file, file) == 0)
+                        return true;
+        return false;
+}
+
+bool dl_image_check_known(const DlVm *vm, const DlDomainAttachment *meta, const DlDomainDisk *disk,
+                          GError **error)
+{
+        const DlVDisk *vdisk = DL_LOOKUP_VDISK(vm->object.core, meta->vdisk);
+        g_autofree const char **files = vdisk ? dl_vdisk_files(vdisk, meta->image) : NULL;
+
+        if (!disk || !vdisk || dl_image_chain_is(disk, files))
+                return true;
+        g_set_error(error, DL_ERROR, DL_ERROR_IN_USE,
+                    "The disk of vDisk %s in VM %s has other images over it than this service has "
+                    "made; merge them, by what made them, first",
+                    vdisk->alias, vm->name);
+        return false;
+}

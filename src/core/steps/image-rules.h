@@ -22,3 +22,12 @@ bool dl_image_check_readers(DlVDisk *vdisk, unsigned first, GError **error);
 /* Whether the vDisk (NULL: a new one) can be attached so. InvalidArgs, NotShareable,
  * UnsupportedInterface. */
 bool dl_image_check_attach(const DlVDisk *vdisk, const DlDomainAttachment *meta, GError **error);
+
+/* Whether the overlays of a disk are these files; whether this is one of them. */
+bool dl_image_chain_is(const DlDomainDisk *disk, const char *const *files);
+bool dl_image_chain_has(const DlDomainDisk *disk, const char *file);
+
+/* InUse if the disk (NULL: none) of an attachment has overlays that somebody else has laid over it:
+ * what they hold would be lost if it was plugged again as we know it. */
+bool dl_image_check_known(const DlVm *vm, const DlDomainAttachment *meta, const DlDomainDisk *disk,
+                          GError **error);

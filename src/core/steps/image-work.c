@@ -58,24 +58,6 @@ char *dl_image_new_file(const DlCore *core, const char *uid)
 
 /* ---- looking ------------------------------------------------------------------------------- */
 
-bool dl_image_chain_is(const DlDomainDisk *disk, const char *const *files)
-{
-        unsigned n = g_strv_length((char **)files);
-
-        for (unsigned i = 0; i < n && i < disk->images->len; i++)
-                if (g_strcmp0(((DlDomainImage *)disk->images->pdata[i])->file, files[i]) != 0)
-                        return false;
-        return disk->images->len == n;
-}
-
-bool dl_image_chain_has(const DlDomainDisk *disk, const char *file)
-{
-        for (unsigned i = 0; i < disk->images->len; i++)
-                if (g_strcmp0(((DlDomainImage *)disk->images->pdata[i])->file, file) == 0)
-                        return true;
-        return false;
-}
-
 void dl_step_image_look(DlOperation *op)
 {
         if (op->vm)
@@ -92,19 +74,6 @@ void dl_undo_image_look(DlOperation *op)
                 dl_op_next(op);
 }
 
-static bool check_chain(DlOperation *op, const DlVDisk *vdisk, const DlDomainDisk *disk)
-{
-        g_autofree const char **files = dl_vdisk_files(vdisk, NULL);
-
-        if (!disk || dl_image_chain_is(disk, files))
-                return true;
-        dl_op_failf(op, DL_ERROR_IN_USE,
-                    "The disk of vDisk %s in VM %s has other images over it than this service has "
-                    "made; merge them there, by what made them, first",
-                    vdisk->alias, op->vm->name);
-        return false;
-}
-
 void dl_step_image_find(DlOperation *op)
 {
         DlVDisk *vdisk = dl_image_work_vdisk(op);
@@ -119,9 +88,10 @@ void dl_step_image_find(DlOperation *op)
         else if ((writer ? writer->vm : NULL) != op->vm)
                 dl_op_failf(op, DL_ERROR_BUSY,
                             "vDisk %s was attached or detached meanwhile; try again", vdisk->alias);
-        else if (!check_chain(op, vdisk, dl_image_work_live(op)) ||
-                 !check_chain(op, vdisk, dl_image_work_config(op)))
-                return;
+        else if (writer &&
+                 (!dl_image_check_known(op->vm, writer->meta, dl_image_work_live(op), &error) ||
+                  !dl_image_check_known(op->vm, writer->meta, dl_image_work_config(op), &error)))
+                dl_op_fail(op, g_steal_pointer(&error));
         else if (writer)
                 dl_step_find(op);
         else

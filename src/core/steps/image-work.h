@@ -37,10 +37,6 @@ DlVDisk *dl_image_work_vdisk(DlOperation *op);
 const DlDomainDisk *dl_image_work_live(DlOperation *op);
 const DlDomainDisk *dl_image_work_config(DlOperation *op);
 
-/* Whether the overlays of a disk are these files. */
-bool dl_image_chain_is(const DlDomainDisk *disk, const char *const *files);
-bool dl_image_chain_has(const DlDomainDisk *disk, const char *file);
-
 /* A name for a file in the configured directory. Newly allocated. */
 char *dl_image_new_file(const DlCore *core, const char *uid);
 

@@ -6,6 +6,7 @@
 
 #include "core/steps/run-proof.h"
 #include "core/steps/disk-xml.h"
+#include "core/steps/image-rules.h"
 #include "core/steps/proof.h"
 #include "util/uuid.h"
 
@@ -188,6 +189,8 @@ static bool moved(const Disk *disk, const DlVm *vm)
         g_autofree char *source = g_strdup_printf("%s/%u", disk->proof->target->object.id,
                                                   dl_iscsi_lun_for_qemu(disk->proof->lun));
 
+        if (element && disk->meta->image && !dl_image_check_known(vm, disk->meta, element, NULL))
+                return true; /* another moment was chosen */
         return element && (g_strcmp0(element->source, source) != 0 ||
                            g_strcmp0(element->host_name, disk->proof->address) != 0 ||
                            element->host_port != disk->proof->port);
@@ -208,9 +211,15 @@ static void on_secret_given(const GError *error, void *userdata)
         DlRunProof *run = userdata;
         Disk *disk = current(run);
 
+        const DlDomainDisk *element = dl_vm_find_disk(run->vm->inactive, disk->alias);
+        g_autoptr(GError) unknown = NULL;
+
         run->call = NULL;
         if (error)
                 tell(run, error);
+        else if (!disk->meta->image &&
+                 !dl_image_check_known(run->vm, disk->meta, element, &unknown))
+                tell(run, unknown);
         else if (moved(disk, run->vm))
                 update(run, disk);
         else

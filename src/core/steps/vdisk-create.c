@@ -4,6 +4,8 @@
 #include "core/steps/vdisk-create.h"
 #include "core/steps/kill-point.h"
 
+#include <string.h>
+
 typedef struct Call {
         DlCore *core;
         char *id;       /* of the vDisk */
@@ -81,13 +83,30 @@ static void on_created(bool succeeded, int64_t revision, const GError *error, vo
         call_free(call);
 }
 
+/* Its name begins with the uid. */
+static DlImage *image_of_file(const char *file)
+{
+        g_autofree char *uid = g_path_get_basename(file);
+
+        uid[strcspn(uid, ".")] = '\0';
+        return dl_image_new(dl_wallclock(), uid, file);
+}
+
 void dl_vdisk_create(DlCore *core, const char *guid, const char *alias, const char *description,
                      DlVDiskCreated done, void *userdata)
+{
+        dl_vdisk_restore(core, guid, alias, description, NULL, done, userdata);
+}
+
+void dl_vdisk_restore(DlCore *core, const char *guid, const char *alias, const char *description,
+                      const char *const *files, DlVDiskCreated done, void *userdata)
 {
         DlVDisk *vdisk = dl_vdisk_new(core, guid, alias, description);
         Call *call = call_new(core, vdisk->object.id, userdata);
 
         g_ptr_array_add(vdisk->images, dl_image_new(dl_wallclock(), vdisk->object.id, NULL));
+        for (unsigned n = files ? g_strv_length((char **)files) : 0; n > 0; n--)
+                g_ptr_array_add(vdisk->images, image_of_file(files[n - 1]));
         call->vdisk = vdisk;
         call->created = done;
 

@@ -14,6 +14,10 @@ typedef void (*DlVDiskCreated)(DlVDisk *vdisk, bool created, const GError *error
 void dl_vdisk_create(DlCore *core, const char *guid, const char *alias, const char *description,
                      DlVDiskCreated done, void *userdata);
 
+/* The same, with the images that a VM has (files, the uppermost first; NULL: none). */
+void dl_vdisk_restore(DlCore *core, const char *guid, const char *alias, const char *description,
+                      const char *const *files, DlVDiskCreated done, void *userdata);
+
 /* Writes its data as they are to be (NULL: as they are), then takes them over. */
 void dl_vdisk_write(DlVDisk *vdisk, const char *alias, const char *description, DlPersisted done,
                     void *userdata);
