@@ -379,6 +379,29 @@ class MainJob(CtlTestCase):
             for word in words:
                 self.assertEqual(self.json('show', word)['kind'], kind, word)
 
+    def test_images(self):
+        self.connect_one()
+        guid = self.one.luns[1].guid
+        self.ctl('create', guid, '--alias', 'drawn')
+        raw, = self.json('images', 'drawn')
+        self.assertEqual((raw['format'], raw['current']), ('raw', True))
+        self.ctl('--dry-run', 'snapshot', 'drawn')
+        uid = self.ctl('--quiet', 'snapshot', 'drawn').out.strip()
+        table = self.ctl('images', 'drawn').out.splitlines()
+        self.assertEqual(len(table), 3)
+        self.assertRegex(table[2], r'^%s .* qcow2 +yes' % uid)
+        self.assertEqual(self.ctl('__complete', 'images-of', 'drawn').out.split(),
+                         [raw['image'], uid])
+        self.assertIn('drawn', self.ctl('__complete', 'vdisks').out.split())
+        self.assertEqual(self.json('snapshot', 'drawn')['image'],
+                         self.json('images', 'drawn')[2]['image'])
+        self.ctl('merge', 'drawn', uid, status=REFUSED)
+        self.ctl('revert', 'drawn', 'none', status=USAGE)
+        self.ctl('revert', 'drawn', uid)
+        self.assertEqual([i['current'] for i in self.json('images', 'drawn')], [False, True])
+        self.ctl('revert', 'drawn', raw['image'])
+        self.assertEqual(len(self.json('images', 'drawn')), 1)
+
     def test_completion_words(self):
         self.connect_one()
         guid = self.one.luns[1].guid

@@ -86,7 +86,8 @@ class ImageWalk(test_kill_walk.Walk):
 
     def assert_unnoticed(self):
         super().assert_unnoticed()
-        self.write()
+        if self.written:
+            self.write()
 
 
 class KillImages(ImageWalk):
@@ -97,7 +98,8 @@ class KillImages(ImageWalk):
         self.write()
 
     def kill_at(self, point, call):
-        self.write()
+        if self.written:
+            self.write()
         return super().kill_at(point, call)
 
     def walk_images(self, call, back, n_after):
@@ -119,3 +121,15 @@ class KillImages(ImageWalk):
         self.take()
         self.walk_images(self.merge_last, self.take, 0)
         self.assertEqual(len(self.uids()), 1)
+
+    @deadline(300)
+    def test_revert(self):
+        """Of a VM that is off, to the LUN itself."""
+        self.attach_one(self.stopped)
+        raw = self.get(self.vdisk, 'VDisk', 'Images')[0][1]
+        self.take()
+        self.walk_images(lambda: self.revert(raw), self.take, 0)
+        self.revert(raw)
+
+    def revert(self, uid):
+        self.call(self.vdisk, 'VDisk', 'Revert', '(sa{sv})', uid, {})
