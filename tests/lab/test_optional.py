@@ -146,6 +146,25 @@ class OptionalDisk(TestCase):
         self.connect(self.late)
         self.wait_property(self.optional, 'Attachment', 'Plugged', True)
 
+    def test_killed_while_it_is_brought(self):
+        """Wherever the service dies while it plugs, the next one brings the disk, once."""
+        for point in ('7:after', '13:waiting', '13:after', '14:after'):  # of plug_steps
+            with self.subTest(point):
+                self.run_without()
+                self.lab.stop_daemon()
+                self.lab.environment(DIRECTLUND_KILL_AT='hot-plug:' + point)
+                pid = self.lab.start_daemon()
+                self.lab.environment()
+                self.late.come_back()
+                self.assertTrue(lab.wait_exit(pid, 20), 'the point was not passed')
+                self.lab.start_daemon()
+                self.wait_property(self.optional, 'Attachment', 'Plugged', True)
+                self.wait_property(self.optional, 'Attachment', 'LeftOut', False)
+                self.wait_property(self.late_path, 'Target', 'Users', [self.optional])
+                self.assertEqual(self.machine.xml().count('ua-directlun-'), 2)
+                self.assertEqual(self.machine.xml('--inactive').count('ua-directlun-'), 2)
+                self.method(self.vm_path, 'Vm', 'Stop')
+
     def test_required_disk_is_still_required(self):
         self.late.tgtd.stop()
         self.there.tgtd.unbind(self.there.tid)
