@@ -222,7 +222,7 @@ class Guest:
     def disks(self):
         """The guest's disks: name → (bytes, serial or '')."""
         text = self.check(
-            'for d in /sys/block/[vsh]d*; do [ -e $d ] || continue; '
+            'for d in /sys/block/[vsh]d*; do [ -e "$d" ] || continue; '
             'echo "${d##*/} $(cat $d/size) $(cat $d/serial 2>/dev/null || '
             'tail -c +5 $d/device/vpd_pg80 2>/dev/null)"; done')
         found = {}
