@@ -22,7 +22,7 @@ DRY = {'dry-run': True}
 STORE = 'file:/var/lib/directlun/directlun.db?mode=ro'
 BROKEN = (caller.INVALID_ARGS, lab.BUS_NAME + '.Error.Failed')
 # Of what takes no options a{sv}, or has no job.
-READING = {'Describe', 'GetVm', 'GetDeviceList', 'Cancel'}
+READING = {'Describe', 'GetVm', 'GetDeviceList', 'Explain', 'Cancel'}
 
 
 class Every(caller.TestCase):
