@@ -159,6 +159,10 @@ void outcome_clear(Outcome *outcome)
                 g_free(lun->serial);
         }
         g_free(outcome->luns);
+        for (size_t i = 0; i < outcome->n_pieces; i++)
+                g_bytes_unref(outcome->pieces[i]);
+        g_free(outcome->pieces);
+        g_free(outcome->piece_codes);
         g_strfreev(outcome->targets);
         g_free(outcome->message);
         *outcome = (Outcome){0};
@@ -172,6 +176,37 @@ void discover(World *world, const char *name, const DlIscsiCredentials *credenti
         outcome_clear(ret);
         ret->started = (uint64_t)g_get_monotonic_time();
         ret->operation = dl_iscsi_discover(world->iscsi, &portal, credentials, on_discovered, ret);
+        g_assert_false(ret->done);
+}
+
+static void on_read(const DlIscsiPiece *pieces, size_t n_pieces, const GError *error,
+                    void *userdata)
+{
+        Outcome *outcome = userdata;
+
+        outcome_end(outcome, error);
+        g_assert_true(!error || (!pieces && n_pieces == 0));
+        outcome->n_pieces = n_pieces;
+        outcome->pieces = g_new0(GBytes *, n_pieces);
+        outcome->piece_codes = g_new0(int, n_pieces);
+        for (size_t i = 0; i < n_pieces; i++) {
+                g_assert_true(!pieces[i].data == !!pieces[i].error);
+                outcome->pieces[i] = pieces[i].data ? g_bytes_ref(pieces[i].data) : NULL;
+                outcome->piece_codes[i] = pieces[i].error ? (int)dl_error_code(pieces[i].error)
+                                                          : -1;
+        }
+}
+
+void read_luns(World *world, const char *name, const char *iqn, const DlIscsiExtent *extents,
+               size_t n_extents, Outcome *ret)
+{
+        char address[256];
+        DlIscsiPortal portal = portal_of(name, address);
+
+        outcome_clear(ret);
+        ret->started = (uint64_t)g_get_monotonic_time();
+        ret->operation = dl_iscsi_read(world->iscsi, iqn, &portal, NULL, extents, n_extents,
+                                       on_read, ret);
         g_assert_false(ret->done);
 }
 

@@ -43,6 +43,10 @@ typedef struct Outcome {
         DlIscsiLun *luns; /* copies */
         size_t n_luns;
 
+        GBytes **pieces;  /* of a read; NULL: that one failed */
+        int *piece_codes; /* -1: no error */
+        size_t n_pieces;
+
         DlIscsiOperation *operation; /* NULL once it is over */
         uint64_t started;
 } Outcome;
@@ -51,6 +55,8 @@ typedef struct Outcome {
 void discover(World *world, const char *name, const DlIscsiCredentials *credentials, Outcome *ret);
 void inspect(World *world, const char *name, const char *iqn, const DlIscsiCredentials *credentials,
              const uint64_t *luns, size_t n_luns, Outcome *ret);
+void read_luns(World *world, const char *name, const char *iqn, const DlIscsiExtent *extents,
+               size_t n_extents, Outcome *ret);
 void outcome_clear(Outcome *outcome);
 
 /* Turns the loop until all are done; aborts the test after 20 s. */

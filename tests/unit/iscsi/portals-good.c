@@ -275,6 +275,54 @@ static void test_redirect(void)
         world_clear(&world);
 }
 
+/* Pieces of several LUNs in one session; one that cannot be read harms none. */
+static void test_read(void)
+{
+        static const DlIscsiExtent extents[] = {
+                {1, 512, 0, 256 * 1024}, {2, 4096, (8 << 20) - 128 * 1024, 128 * 1024},
+                {300, 512, 0, 512},      {300, 512, 1 << 20, 512}, /* beyond its end */
+                {7, 512, 0, 512},                                  /* there is none */
+                {1, 512, 100, 512},                                /* no whole blocks */
+                {1, 0, 0, 512},          {1, 512, 0, DL_ISCSI_EXTENT_MAX + 512},
+                {0x4000, 512, 0, 512},   {1, 512, 0, 0},
+        };
+        static const int codes[] = {-1,
+                                    -1,
+                                    -1,
+                                    DL_ERROR_PROTOCOL_ERROR,
+                                    DL_ERROR_PROTOCOL_ERROR,
+                                    DL_ERROR_INVALID_ARGS,
+                                    DL_ERROR_INVALID_ARGS,
+                                    DL_ERROR_INVALID_ARGS,
+                                    DL_ERROR_LIMITS_EXCEEDED,
+                                    -1};
+        World world;
+        Outcome o[3] = {0};
+
+        world_init(&world, &limits_short);
+        read_luns(&world, "TGTD", TARGET("disks"), extents, G_N_ELEMENTS(extents), &o[0]);
+        read_luns(&world, "TGTD", TARGET("disks"), NULL, 0, &o[1]);
+        read_luns(&world, "SILENT", TARGET("disks"), extents, 1, &o[2]);
+        wait_for(&world, o, 3);
+        assert_good(&o[0]);
+        g_assert_cmpuint(o[0].n_pieces, ==, G_N_ELEMENTS(extents));
+        for (size_t i = 0; i < G_N_ELEMENTS(extents); i++)
+                g_assert_cmpint(o[0].piece_codes[i], ==, codes[i]);
+
+        const char *data = g_bytes_get_data(o[0].pieces[0], NULL);
+        g_assert_cmpuint(g_bytes_get_size(o[0].pieces[0]), ==, 256 * 1024);
+        g_assert_cmpmem(data + 64 * 1024 - 3, 6, "across", 6);
+        data = g_bytes_get_data(o[0].pieces[1], NULL);
+        g_assert_cmpmem(data + 128 * 1024 - 4, 4, "tail", 4);
+        g_assert_cmpmem(g_bytes_get_data(o[0].pieces[2], NULL), 4, "flat", 4);
+        assert_good(&o[1]);
+        assert_error(&o[2], DL_ERROR_TIMED_OUT);
+        assert_no_sessions(&world);
+        for (size_t i = 0; i < 3; i++)
+                outcome_clear(&o[i]);
+        world_clear(&world);
+}
+
 void add_good_tests(void)
 {
         g_test_add_func("/iscsi/discover", test_discover);
@@ -282,6 +330,7 @@ void add_good_tests(void)
         g_test_add_func("/iscsi/inspect", test_inspect);
         g_test_add_func("/iscsi/inspect/many", test_inspect_many);
         g_test_add_func("/iscsi/inspect/odd", test_inspect_odd);
+        g_test_add_func("/iscsi/read", test_read);
         g_test_add_func("/iscsi/chap", test_chap);
         g_test_add_func("/iscsi/chap/thief", test_chap_thief);
         g_test_add_func("/iscsi/redirect", test_redirect);

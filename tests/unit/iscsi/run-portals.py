@@ -63,16 +63,22 @@ class Slow(P.Relay):
 
 def make_targets(tgtd, second, directory):
     """The targets of the first tgtd; one moved to the second, which has what it is to find there."""
-    def lun(daemon, tid, number, **options):
+    def lun(daemon, tid, number, content=(), **options):
         path = '%s/%d-%d-%d' % (directory, daemon.pid, tid, number)
         daemon.add_lun(tid, number, path, scsi_id=naa(tid, number), **options)
+        with open(path, 'r+b') as f:
+            for offset, data in content:
+                f.seek(offset)
+                f.write(data)
 
     disks = tgtd.add_target(IQN + 'disks')
     named = {'vendor': 'ACME', 'product': 'Disk', 'revision': '1.0'}
-    lun(tgtd, disks, 1, size=4 << 20, serial='SN-1', **named)
-    lun(tgtd, disks, 2, size=8 << 20, serial='SN-2', blocksize=4096, **named)
+    lun(tgtd, disks, 1, size=4 << 20, serial='SN-1', content=[((64 << 10) - 3, b'across')],
+        **named)
+    lun(tgtd, disks, 2, size=8 << 20, serial='SN-2', blocksize=4096,
+        content=[((8 << 20) - 4, b'tail')], **named)
     lun(tgtd, disks, 3, size=1 << 20, serial='SN-3', readonly=True, **named)
-    lun(tgtd, disks, 300, size=1 << 20, serial='SN-300', **named)
+    lun(tgtd, disks, 300, size=1 << 20, serial='SN-300', content=[(0, b'flat')], **named)
     many = tgtd.add_target(IQN + 'many')
     for number in range(1, 301):
         lun(tgtd, many, number, size=1 << 20)
