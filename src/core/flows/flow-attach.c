@@ -187,14 +187,13 @@ static bool check_sharing(DlOperation *op, const DlLun *lun, GError **error)
 }
 
 /* The rules, and a place in the VM. */
-static bool check_fit(DlOperation *op, const DlLun *lun, GError **error)
+static bool check_fit(DlOperation *op, GError **error)
 {
         DlDomainAttachment *meta = dl_disk_work(op)->meta;
         g_autoptr(GPtrArray) others = NULL;
         DlDiskVm vm = dl_disk_work_vm(op, &others);
 
-        return dl_disk_rules_check_lun(meta, lun, error) &&
-               dl_disk_rules_check_vm(meta, &vm, error) && dl_disk_place_index(meta, &vm, error) &&
+        return dl_disk_rules_check_vm(meta, &vm, error) && dl_disk_place_index(meta, &vm, error) &&
                (meta->address ? dl_disk_place_check(meta, &vm, true, error)
                               : dl_disk_place_choose(meta, &vm, error));
 }
@@ -276,7 +275,7 @@ static void check(DlOperation *op)
                 return;
         }
         complete_meta(op);
-        if (check_plug(op, &error) && check_sharing(op, lun, &error) && check_fit(op, lun, &error))
+        if (check_plug(op, &error) && check_sharing(op, lun, &error) && check_fit(op, &error))
                 dl_op_next(op);
         else
                 dl_op_fail(op, g_steal_pointer(&error));

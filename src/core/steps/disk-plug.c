@@ -96,13 +96,19 @@ static bool is_plugged(DlOperation *op)
         return dl_vm_find_disk(op->vm->live, dl_disk_work(op)->disk_alias) != NULL;
 }
 
+/* The configuration has <os><boot>, which gives way to the disk's order. */
+static bool takes_place_of_os_boot(DlOperation *op)
+{
+        return dl_disk_work(op)->meta->boot_order > 0 && op->vm->inactive->os_boot;
+}
+
 /* The same element into both domains: then libvirt does both, or nothing, in one call. */
 static bool goes_into_both(DlOperation *op)
 {
         const DlDiskWork *work = dl_disk_work(op);
 
         if (!work->plug || is_plugged(op) || !op->vm->persistent || is_in_config(op) ||
-            work->attached_config)
+            work->attached_config || takes_place_of_os_boot(op))
                 return false;
         g_autofree char *config = disk_xml(op, false), *live = disk_xml(op, true);
         return strcmp(config, live) == 0;
@@ -119,7 +125,7 @@ void dl_step_attach_config(DlOperation *op)
         g_autofree char *xml = disk_xml(op, false);
         dl_vm_hold_looks(op->vm);
         work->attached_config = true;
-        if (work->meta->boot_order > 0 && op->vm->inactive->os_boot)
+        if (takes_place_of_os_boot(op))
                 dl_disk_wait_for_call(op, dl_virt_attach_boot_disk(virt(op), op->vm->object.id, xml,
                                                                    dl_disk_called, op));
         else

@@ -154,11 +154,15 @@ static void on_proven(const GError *error, void *userdata)
         DlDiskWork *work = dl_disk_work(op);
         const DlProof *proof = work->proof;
 
-        if (error) {
-                GError *copy = g_error_copy(error);
+        const DlLun *lun = DL_LOOKUP_LUN(op->core, work->meta->guid);
+        GError *refusal = error ? g_error_copy(error) : NULL;
 
+        /* What it can do is known for sure only now. */
+        if (!refusal && lun)
+                (void)dl_disk_rules_check_lun(work->meta, lun, &refusal);
+        if (refusal) {
                 g_clear_pointer(&work->proof, dl_proof_free);
-                dl_op_fail(op, copy);
+                dl_op_fail(op, refusal);
                 return;
         }
         dl_set_string(&work->meta->iqn, proof->target->object.id);
