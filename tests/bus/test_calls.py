@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The life of calls and of the process: limits, order of signals, clients that go, idle exits."""
 
+import collections
 import os
 import random
 import signal
@@ -71,6 +72,33 @@ class Calls(QuietTestCase):
         self.assertIn('', results)
         self.assertEqual(self.nobody.error_of(ROOT, 'Manager', 'GetDeviceList',
                                               caller.arguments(dictionary())), '')
+
+    def test_a_flood_of_one_user_harms_nobody(self):
+        """Thousands of calls before the first is answered: each is answered or refused by a limit,
+        another user hardly waits, and nothing is left of it."""
+        pid = self.lab.owner_pid()
+        quick = caller.arguments(dictionary())
+        floods = [Caller('nobody') for _ in range(4)]
+        self.assertEqual(self.nobody.error_of(ROOT, 'Manager', 'GetDeviceList', quick), '')
+        before, slowest, pending = len(os.listdir('/proc/%d/fd' % pid)), 0, []
+        for n in range(3000):
+            method = ('GetDeviceList', 'Describe')[n % 2]
+            pending.append(floods[n % 4].begin(ROOT, 'Manager', method, quick))
+            if n % 100 == 0:
+                began = time.monotonic()
+                self.assertEqual(self.root.error_of(ROOT, 'Manager', 'GetDeviceList', quick), '')
+                slowest = max(slowest, time.monotonic() - began)
+        results = collections.Counter(p.wait_error() for p in pending)
+        self.assertEqual(set(results) - {'', LIMITS_EXCEEDED,
+                                         'org.freedesktop.DBus.Error.LimitsExceeded'}, set())
+        self.assertGreater(results[LIMITS_EXCEEDED], 0)
+        self.assertLess(slowest, 5)
+        for flood in floods:
+            flood.close()
+        self.assertEqual(self.lab.owner_pid(), pid)
+        self.assertEqual(self.nobody.error_of(ROOT, 'Manager', 'GetDeviceList', quick), '')
+        lab.wait_until(lambda: len(os.listdir('/proc/%d/fd' % pid)) <= before + 2,
+                       what='what it took being given back')
 
     def test_job_and_signals_before_the_reply(self):
         me = self.root.unique_name
