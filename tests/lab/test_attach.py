@@ -207,6 +207,40 @@ class RunningVm(TestCase):
         self.assertEqual(self.get(self.target_path, 'Target', 'State'), 'connected')
         self.sees(self.one.luns[2], self.one.luns[3])
 
+    def test_pain_8_others_keep_their_sessions(self):
+        """What the service logs in for itself and out again is not what QEMU is logged in with."""
+        path = self.attach(self.guest, {'GUID': self.one.luns[1].guid})
+        disk, = self.sees(self.one.luns[1]).values()
+        lab.wait_until(lambda: len(self.one.tgtd.sessions(self.one.tid)) == 1,
+                       what="only QEMU's session being left")
+        before = self.one.tgtd.sessions(self.one.tid)
+        self.method(self.target_path, 'Target', 'Rescan')
+        self.method(self.target_path, 'Target', 'Unmanage', force=True)
+        self.method(self.target_path, 'Target', 'Connect')
+        second = self.attach(self.guest, {'GUID': self.one.luns[2].guid})
+        self.method(second, 'Attachment', 'Detach')
+        lab.wait_until(lambda: self.one.tgtd.sessions(self.one.tid) == before,
+                       what="QEMU's session, the same as before")
+        self.guest.guest.check('dd if=/dev/%s of=/dev/null bs=4096 count=1' % disk)
+        self.method(path, 'Attachment', 'Detach')
+        self.one.tgtd.wait_for_sessions(self.one.tid, 0)
+
+    def test_pain_11_unplug_after_a_swap_of_names(self):
+        """sda has become sdb: a disk is known by its alias and its serial, never by its name."""
+        first, second = (self.attach(self.guest, {'GUID': self.one.luns[n].guid, 'iface': 'scsi'})
+                         for n in (1, 2))
+        names = self.sees(self.one.luns[1], self.one.luns[2])
+        for path, others in ((first, [2]), (second, [])):
+            self.method(path, 'Attachment', 'HotUnplug')
+            self.sees(*(self.one.luns[n] for n in others))
+        for path in (second, first):
+            self.method(path, 'Attachment', 'HotPlug')
+        swapped = self.sees(self.one.luns[1], self.one.luns[2])
+        self.assertNotEqual(swapped, names)
+        self.method(first, 'Attachment', 'HotUnplug')
+        self.sees(self.one.luns[2])
+        self.assertIs(self.get(second, 'Attachment', 'Plugged'), True)
+
     def test_several_at_once(self):
         pending = [self.lab.client.start(self.vm(self.guest), 'org.ovirt.DirectLun.Vm',
                                          'AttachDisk', '(a{sv}a{sv})', {'GUID': lun.guid}, {})

@@ -40,7 +40,7 @@ class Portals(TestCase):
                          ['127.0.0.1', '127.0.0.2'])
         self.method(path, 'Target', 'Unmanage')
 
-    def test_one_of_two(self):
+    def test_pain_5_one_dead_portal(self):
         silent = portals.Silent()
         self.addCleanup(silent.stop)
         path = self.call(ROOT, 'Manager', 'AddTarget', '(sa(sqq)a{sv})', self.one.iqn,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """DiscoverTargets: what it finds, and what it says of portals that are not well."""
 
+import signal
 import time
 
 from gi.repository import GLib
@@ -45,10 +46,18 @@ class Discovery(TestCase):
         self.assertEqual(sorted(self.discover()), sorted(first))
         self.assertEqual(sorted(self.lab.client.objects('Target')), known)
 
-    def test_leaves_no_session_behind(self):
+    def test_pain_7_leaves_no_session_behind(self):
+        """After a discovery, and after what was connected was let go, or its service killed."""
         self.discover()
         for target in (self.one, self.two):
+            self.connect(target)
+        self.method(object_path('targets', self.one.iqn), 'Target', 'Unmanage')
+        self.one.tgtd.wait_for_sessions(self.one.tid, 0)
+        self.lab.restart_daemon(signal.SIGKILL)
+        for target in (self.one, self.two):
             self.one.tgtd.wait_for_sessions(target.tid, 0)
+            self.assertEqual(self.get(object_path('targets', target.iqn), 'Target', 'State'),
+                             'disconnected')
 
     def test_by_host_name(self):
         self.assertIn(object_path('targets', self.one.iqn), self.discover('localhost'))
@@ -56,6 +65,20 @@ class Discovery(TestCase):
     def test_refused(self):
         with self.assertDBusError('PortalUnreachable'):
             self.discover(port=3999)
+
+    def test_pain_17_errors_have_names(self):
+        """Nobody needs to read a message to know what happened; each differs from the others."""
+        deaf = portals.Says(b'HTTP/1.0 400 Bad Request\r\n\r\n' + b' ' * 200)
+        self.addCleanup(deaf.stop)
+        with SilentPortal() as silent:
+            for name, address, port in (
+                    ('PortalUnreachable', '127.0.0.1', 3999),
+                    ('NameResolution', 'no-such-host.invalid', 3260),
+                    ('ProtocolError', '127.0.0.1', deaf.port),
+                    ('TimedOut', '127.0.0.1', silent.port),
+                    ('org.freedesktop.DBus.Error.InvalidArgs', '127.0.0.1', 0)):
+                with self.subTest(name), self.assertDBusError(name):
+                    self.discover(address, port)
 
     def test_unknown_name(self):
         with self.assertDBusError('NameResolution') as expected:
@@ -80,7 +103,7 @@ class Discovery(TestCase):
                 self.discover(port=portal.port, **{'timeout-ms': GLib.Variant('u', 300)})
             self.assertLess(time.monotonic() - started, 1.5)
 
-    def test_silent_does_not_delay_another(self):
+    def test_pain_6_a_hung_discovery_delays_nobody(self):
         with SilentPortal() as portal:
             slow = self.lab.client.start(ROOT, 'org.ovirt.DirectLun.Manager', 'DiscoverTargets',
                                          '(sqa{sv})', '127.0.0.1', portal.port, {})

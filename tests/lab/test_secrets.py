@@ -246,7 +246,7 @@ class Hunt(TestCase):
 
     # ---- the tests
 
-    def test_everywhere(self):
+    def test_pain_18_secrets_are_nowhere(self):
         self.discover_and_connect()
         self.assert_kept(self.own, self.own, self.theirs)
         self.assertEqual(self.lab.virsh('secret-list').strip(), '')

@@ -51,7 +51,7 @@ class Targets(TestCase):
         for _ in range(2):
             self.method(self.path, 'Target', 'Unmanage')
 
-    def test_connect_with_expected_guids(self):
+    def test_pain_1_connected_means_usable(self):
         self.method(self.path, 'Target', 'Connect', guids=[self.one.luns[2].guid])
         with self.assertDBusError('LunNotVisible') as expected:
             self.method(self.path, 'Target', 'Connect', guids=['36001405ffffffffffffffffffffffff'])
@@ -91,6 +91,19 @@ class Targets(TestCase):
         self.assertEqual(len(luns), 2)
         self.assertIn(object_path('luns', lun.guid), luns)
         self.assertEqual(self.get(object_path('luns', lun.guid), 'Lun', 'Capacity'), 4 << 20)
+
+    def test_pain_19_one_bad_lun(self):
+        """One that is not ready ends no list; the others are whole, to their last block."""
+        target = self.lab.add_target('mixed', luns=0)
+        good, bad = target.add_lun(1, 4 << 20), target.add_lun(2, 4 << 20)
+        target.tgtd.set_online(target.tid, 2, False)
+        path = self.connect(target)
+        self.addCleanup(self.method, path, 'Target', 'Unmanage')
+        listed = {device['GUID']: device for device in
+                  self.call(ROOT, 'Manager', 'GetDeviceList', '(a{sv})', {})}
+        self.assertEqual((listed[good.guid]['status'], listed[good.guid]['capacity']),
+                         ('free', 4 << 20))
+        self.assertIn(bad.guid, listed)
 
     def test_add_without_discovery(self):
         target = self.lab.add_target('static')
