@@ -81,6 +81,14 @@ class ImageCase(TestCase):
             self.assertIn(self.one.iqn + '/1', xml)
         self.assertEqual(self.files(), sorted(files))
 
+    def assert_headers_say_nothing(self):
+        """Of what is below: neither a portal nor a target."""
+        for path in self.files():
+            with open(path, 'rb') as f:
+                header = f.read(65536)
+            for word in (b'iscsi', self.one.iqn.encode(), b'127.0.0.1'):
+                self.assertFalse(word in header, '%r is in the header of %s' % (word, path))
+
     def layers(self):
         return [details['file'] for _, _, details in self.images()[1:]]
 
@@ -125,6 +133,8 @@ class Snapshot(ImageCase):
             self.assertEqual(xml.count(details['file']), 1)
             self.assertEqual(xml.count(self.two.iqn + '/1'), 1)
         self.assert_consistent()
+
+        self.assert_headers_say_nothing()
 
         second = self.snapshot()
         self.write(b'D')
