@@ -25,7 +25,8 @@ from service import ROOT, TestCase, object_path, vdisk_id
 ALIAS = 'ua-directlun-'
 METADATA = '{http://ovirt.org/directlun/1}'
 # Of what changes at every start, or says nothing of what was asked for.
-VOLATILE = {'Targets', 'Address', 'LastError', 'Images', 'PortalStates', 'BootId'}
+VOLATILE = {'Targets', 'Address', 'LastError', 'Images', 'PortalStates', 'BootId', 'GuestCapacity',
+            'ResizePending'}
 SETTINGS = {'Daemon': {'JobLingerSec': '0.1'}, 'Libvirt': {'ReleaseTimeoutSec': '5'},
             'iSCSI': {'HoldTimeoutSec': '2'}}
 
