@@ -20,9 +20,8 @@ from client import ROOT
 
 DRY = {'dry-run': True}
 STORE = 'file:/var/lib/directlun/directlun.db?mode=ro'
-BROKEN = (caller.INVALID_ARGS, lab.BUS_NAME + '.Error.Failed')
 # Of what takes no options a{sv}, or has no job.
-READING = {'Describe', 'GetVm', 'GetDeviceList', 'Explain', 'Cancel'}
+READING = {'Describe', 'Explain', 'GetVm', 'GetDeviceList', 'Cancel'}
 
 
 class Every(caller.TestCase):
@@ -66,10 +65,13 @@ class Every(caller.TestCase):
         token = 'dry run %d' % next(self.numbers)
         fd = os.memfd_create('secret')
         try:
-            error = self.root.error_of(
-                method.path, method.interface, method.name,
-                method.arguments(('dry-run', True), ('job-token', token), *options),
-                fds=(fd,) if method.fds else ())
+            self.root.begin(method.path, method.interface, method.name,
+                            method.arguments(('dry-run', True), ('job-token', token), *options),
+                            fds=(fd,) if method.fds else ()).wait()
+            error = ''
+        except client.DBusError as failure:
+            self.assertNotIn('option', failure.message)
+            error = failure.name
         finally:
             os.close(fd)
         jobs = [p for p in self.lab.client.objects('Job').values() if p['Token'] == token]
@@ -101,7 +103,7 @@ class Every(caller.TestCase):
             for method in methods:
                 with self.subTest(str(method)):
                     error, job = self.dry_run(method)
-                    self.assertNotIn(error, BROKEN)
+                    self.assertNotEqual(error, lab.BUS_NAME + '.Error.Failed')
                     self.assertTrue(job is None or job['DryRun'])
                     self.assertEqual(self.state(), before)
             for method, told in self.more_methods():
