@@ -32,6 +32,14 @@ class Every(caller.TestCase):
         super().prepare()
         cls.one.add_lun(2, 24 << 20)
         cls.lab.client.call(cls.target, 'Target', 'Connect', '(a{sv})', {'pin': True})
+        lab.wait_until(cls.luns_are_stored, what='the rows of the LUNs')
+
+    @classmethod
+    def luns_are_stored(cls):
+        """They are written a moment after they were seen, and on no account by a dry run."""
+        with contextlib.closing(sqlite3.connect(STORE, uri=True)) as store:
+            found = {key for key, in store.execute('SELECT key FROM entry')}
+        return all('lun/' + lun.guid in found for lun in cls.one.luns.values())
 
     def introspected(self):
         """(interface, method) of all that takes options, over all objects."""
