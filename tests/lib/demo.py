@@ -269,10 +269,10 @@ class Demo:
         name, _, _ = self.guest_disk()
         uid = shlex.split(self.run('busctl', 'call', SERVICE, self.vdisk, SERVICE + '.VDisk',
                                    'Snapshot', 'a{sv}', '0'))[1]
-        self.in_guest('echo "written after it" | dd of=/dev/%s bs=512 seek=8 conv=sync,fsync '
+        self.in_guest('echo "written after it" | dd of=/dev/%s bs=512 seek=24 conv=sync,fsync '
                       '2>/dev/null' % name)
-        look = "dd if=%s bs=512 skip=8 count=1 status=none | tr -d '\\0'" % self.lun.path
-        self.prove('written in the guest' in self.shell(look), 'the LUN is what it was')
+        look = "dd if=%s bs=512 skip=24 count=1 status=none | tr -d '\\0'" % self.lun.path
+        self.prove('written after it' not in self.shell(look), 'the LUN is what it was')
         self.call(self.vdisk, 'VDisk', 'Merge', 'sa{sv}', uid, '0')
         self.prove('written after it' in self.shell(look), 'now it has what was written since')
 
