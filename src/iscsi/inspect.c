@@ -200,19 +200,12 @@ static void set_capacity(Unit *unit, const char *command, int r, const DlScsiCap
         unit->lun->capacity = capacity->bytes;
         unit->lun->logical_block_size = capacity->logical_block_size;
         unit->lun->physical_block_size = capacity->physical_block_size;
-        if (unit->inspection->all)
-                unit->lun->ready = true;
-}
-
-static bool is_not_ready(const DlScsiSense *sense)
-{
-        return sense->key == DL_SCSI_SENSE_NOT_READY;
 }
 
 /* A LUN that is not ready need not know its size. */
 static void no_capacity(Unit *unit, const char *command, const DlReply *reply)
 {
-        if (unit->lun->ready || !is_check(reply, is_not_ready))
+        if (unit->lun->ready)
                 unit_fail_reply(unit, command, reply);
 }
 
@@ -339,7 +332,7 @@ static void send_second_wave(Unit *unit)
         send_page(unit, STEP_SERIAL);
         if (dl_scsi_inquiry_is_disk(&unit->inquiry)) {
                 send_step(unit, STEP_CAPACITY16);
-                if (!unit->inspection->all)
+                if (!unit->inspection->all) /* it matters to who uses it, and there are many */
                         send_step(unit, STEP_MODE);
         }
 }
@@ -373,11 +366,9 @@ static void on_step(const DlReply *reply, void *userdata)
                 unit_done(unit);
 }
 
-/* Of many LUNs at once less is asked than of one that is about to be used: there are many. */
 static void send_first_wave(Unit *unit)
 {
-        if (!unit->inspection->all)
-                send_step(unit, STEP_READY);
+        send_step(unit, STEP_READY);
         send_step(unit, STEP_INQUIRY);
         send_step(unit, STEP_PAGES);
 }

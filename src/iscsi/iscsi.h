@@ -99,7 +99,7 @@ typedef struct DlIscsiLun {
         uint64_t lun;  /* the number, decoded from any addressing method (SAM-5, 4.7) */
         GError *error; /* why this LUN could not be inspected; the rest of the struct then holds
                         * what was learnt before. One bad LUN does not harm the others. */
-        bool ready;    /* TEST UNIT READY is GOOD; of all LUNs at once: it tells its capacity */
+        bool ready;    /* TEST UNIT READY is GOOD */
         bool told_protection; /* it was asked for what comes next: only where LUNs are given */
         bool write_protected; /* MODE SENSE: the WP bit; false if the LUN does not say */
         uint8_t device_type;  /* SPC-6, peripheral device type: 0 is a disk */
@@ -129,7 +129,7 @@ typedef void (*DlIscsiInspected)(const DlIscsiInspection *inspection, const GErr
 /*
  * Logs in to one target through one portal and inspects its LUNs: all that REPORT LUNS names if
  * n_luns is 0, else only the n_luns given ones (a number that the target does not have gets
- * LunNotVisible in its entry); these are also asked whether they are ready and write-protected. The
+ * LunNotVisible in its entry); these are also asked whether they are write-protected. The
  * commands of all LUNs are pipelined. UNIT ATTENTION is retried a
  * bounded number of times.
  */

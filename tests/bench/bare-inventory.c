@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The same questions as the service asks, and nothing else: discovery at a portal, then all targets
- * side by side, of each LUN INQUIRY and the supported VPD pages, then pages 0x83 and 0x80 where
- * they are supported and READ CAPACITY(16), and, of a thin LUN, pages 0xb0 and 0xb2. Plain libiscsi
- * in one poll loop, as many commands in flight as the target's window allows, nothing interpreted,
- * kept or checked: what the service is measured against. One thread; all ends with the process.
+ * side by side, of each LUN TEST UNIT READY, INQUIRY and the supported VPD pages, then pages 0x83
+ * and 0x80 where they are supported and READ CAPACITY(16), and, of a thin LUN, pages 0xb0 and 0xb2.
+ * Plain libiscsi in one poll loop, as many commands in flight as the target's window allows,
+ * nothing interpreted, kept or checked: what the service is measured against. One thread; all ends
+ * with the process.
  *
  *     bare-inventory ADDRESS:PORT SESSIONS_MAX
  */
@@ -167,6 +168,7 @@ static void on_luns(struct iscsi_context *iscsi, int status, void *data, void *u
                 Lun *lun = &session->luns[i];
 
                 *lun = (Lun){.session = session, .number = wire[0] << 8 | wire[1]};
+                ask(lun, "\0\0\0\0\0\0", 6, 0);
                 ask(lun, "\x12\0\0\0\x60\0", 6, 96);
                 ask(lun, "\x12\x01\0\x02\0\0", 6, 0x200);
         }

@@ -103,7 +103,9 @@ class Targets(TestCase):
                   self.call(ROOT, 'Manager', 'GetDeviceList', '(a{sv})', {})}
         self.assertEqual((listed[good.guid]['status'], listed[good.guid]['capacity']),
                          ('free', 4 << 20))
-        self.assertIn(bad.guid, listed)
+        self.assertEqual(listed[bad.guid]['status'], 'unusable')
+        reason = self.get(object_path('luns', bad.guid), 'Lun', 'Reason')
+        self.assertIn('not ready', reason)
 
     def test_add_without_discovery(self):
         target = self.lab.add_target('static')

@@ -414,22 +414,36 @@ static bool take_over(DlLun *lun, const DlIscsiLun *from)
         return changed;
 }
 
+/* Why the LUN cannot be used on this path; NULL: it can. */
+static GError *trouble(const DlPath *path, const DlIscsiLun *from)
+{
+        if (from->error)
+                return g_error_copy(from->error);
+        if (from->ready)
+                return NULL;
+        return g_error_new(DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
+                           "LUN %" G_GUINT64_FORMAT
+                           " of target %s is not ready; bring it online on "
+                           "the storage array",
+                           from->lun, path->iqn);
+}
+
 /* Whether it is new. */
 static bool take_over_path(DlPath *path, const DlPortal *portal, const DlIscsiLun *from)
 {
-        bool seen = from->error == NULL;
+        g_autoptr(GError) error = trouble(path, from);
+        bool seen = error == NULL;
         bool changed = path->tpgt != portal->tpgt || path->capacity != from->capacity ||
-                       path->ready != from->ready || path->seen != seen;
+                       path->seen != seen;
 
         path->tpgt = portal->tpgt;
         path->capacity = from->capacity;
-        path->ready = from->ready;
         path->seen = seen;
         if (seen)
                 path->seen_usec = dl_now();
         changed |= dl_set_string(&path->serial, from->serial);
         changed |= dl_set_string(&path->fingerprint, from->fingerprint);
-        changed |= dl_last_error_set(&path->last_error, from->error);
+        changed |= dl_last_error_set(&path->last_error, error);
         return changed;
 }
 

@@ -23,10 +23,9 @@ typedef struct DlPath {
         uint16_t port;
         uint16_t tpgt;
         uint64_t lun;
-        uint64_t capacity; /* bytes, as this path shows it */
-        char *serial;      /* never NULL */
-        char *fingerprint; /* of page 0x83; may be NULL */
-        bool ready;
+        uint64_t capacity;  /* bytes, as this path shows it */
+        char *serial;       /* never NULL */
+        char *fingerprint;  /* of page 0x83; may be NULL */
         bool seen;          /* since the start of the service, at the last look at its portal */
         uint64_t seen_usec; /* when (monotonic) */
         DlLastError last_error;

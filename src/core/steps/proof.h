@@ -5,7 +5,7 @@
  * The proof that comes before a LUN is given to a VM: its GUID is read on every portal of a target
  * that is known to have it, then of the next. A number that shows something else now makes us look
  * at all numbers once: a LUN may move, its GUID does not. What is used is the number that was
- * looked at last, for itself: only there it is asked whether it is ready and write-protected.
+ * looked at last, for itself: only there it is asked whether it is write-protected.
  *
  * The target is kept as long as the proof is: free it when the VM has the disk, or never will.
  * Loop thread only.

@@ -176,7 +176,7 @@ static void add_lun(GArray *luns, uint64_t number, const FakeLun *from)
                 lun.error = g_error_new(DL_ERROR, error, "LUN %u cannot be inspected",
                                         (unsigned)number);
         else {
-                lun.ready = true;
+                lun.ready = !from->not_ready;
                 lun.told_protection = true;
                 lun.write_protected = from->write_protected;
                 lun.fingerprint = g_strdup(from->fingerprint);

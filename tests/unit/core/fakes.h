@@ -20,7 +20,7 @@ typedef struct FakeLun {
         uint64_t capacity;       /* 0: 1 GiB */
         int error;               /* 0: none; a DlErrorCode: it cannot be inspected */
         uint8_t device_type;
-        bool write_protected;
+        bool write_protected, not_ready;
         bool read_error;
         GBytes *content; /* its first bytes; the rest are zeros. NULL: all are */
 } FakeLun;

@@ -420,6 +420,16 @@ static void test_moved_and_write_protected(CoreFixture *f, gconstpointer data)
         g_assert_cmpuint(fake_virt_log()->len, ==, 0);
 }
 
+static void test_not_ready(CoreFixture *f, gconstpointer data)
+{
+        static const FakeLun offline[] = {{.number = 1, .guid = GUID, .not_ready = true}};
+
+        fake_portal_shows("p1", offline, 1);
+        attach(f, VM_A, DL_ERROR_LUN_NOT_VISIBLE);
+        g_assert_cmpuint(fake_virt_log()->len, ==, 0);
+        g_assert_cmpint(DL_LOOKUP_LUN(f->core, GUID)->status, ==, DL_LUN_UNUSABLE);
+}
+
 /* A portal that was good and is silent now proves nothing. */
 static void test_silent_portal_is_no_proof(CoreFixture *f, gconstpointer data)
 {
@@ -906,6 +916,7 @@ int main(int argc, char *argv[])
         TEST("lun-moved", test_lun_moved);
         TEST("number-reused", test_number_reused);
         TEST("write-protected", test_write_protected);
+        TEST("not-ready", test_not_ready);
         TEST("moved-and-write-protected", test_moved_and_write_protected);
         TEST("silent-portal-is-no-proof", test_silent_portal_is_no_proof);
         TEST("unplug-and-plug", test_unplug_and_plug);
