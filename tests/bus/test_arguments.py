@@ -141,9 +141,10 @@ class Devices(caller.TestCase):
         pci = {'type': 'pci', 'domain': '0x0000', 'bus': '0x00', 'slot': '0x0c', 'function': '0x0'}
         drive = of('a{sv}', {'type': of('s', 'drive'), 'controller': of('s', '0'),
                              'bus': of('i', 0), 'target': of('u', 0), 'unit': of('t', 3)})
-        for address in (of('a{ss}', pci), drive, of('a{ss}', {}), of('a{sv}', {})):
+        for iface, address in (('virtio', of('a{ss}', pci)), ('scsi', drive),
+                               ('virtio', of('a{ss}', {})), ('virtio', of('a{sv}', {}))):
             self.assert_understood(*self.guid_and(
-                ('type', 'disk'), ('device', 'disk'), ('iface', 'virtio'), ('index', 0),
+                ('type', 'disk'), ('device', 'disk'), ('iface', iface), ('index', 0),
                 ('address', address), ('format', 'raw'), ('bootOrder', 0),
                 ('propagateErrors', 'off'), ('shared', 'False'), ('optional', 'False'),
                 ('readonly', 'False'), ('plug', False), ('data-path', 'auto'), ('alias', 'x'),
