@@ -147,7 +147,7 @@ class Luns(TestCase):
                 error = raised
                 break
         self.assertIsNotNone(error)
-        self.assertEqual(error.name, lab.BUS_NAME + '.Error.LibvirtError')
+        self.assertEqual(error.name, lab.BUS_NAME + '.Error.LimitsExceeded')
         self.assertEqual(sorted(self.get(self.vm(self.machine), 'Vm', 'Attachments')),
                          sorted(attached))
         self.assertNotIn(target.luns[len(attached) + 1].guid, self.machine.xml())

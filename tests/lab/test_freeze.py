@@ -26,21 +26,6 @@ SLACK = 0.5  # beyond the limit and what the guest's heart does anyway
 BARE_SECONDS = 15  # how long the comparison with bare libvirt is let run
 
 
-def owner(connection):
-    """The user at the other end of a local connection."""
-    peer = connection.getpeername()[:2]
-    family = socket.AF_INET6 if connection.family == socket.AF_INET6 else socket.AF_INET
-    raw = socket.inet_pton(family, peer[0])
-    words = [raw[i:i + 4][::-1].hex().upper() for i in range(0, len(raw), 4)]
-    wanted = '%s:%04X' % (''.join(words), peer[1])
-    with open('/proc/net/tcp6' if family == socket.AF_INET6 else '/proc/net/tcp') as table:
-        for line in table:
-            fields = line.split()
-            if fields[1] == wanted:
-                return int(fields[7])
-    raise EOFError('nobody is at ' + wanted)
-
-
 class Gate(portals.Portal):
     """Leads to a real portal, for the service always, for QEMU as its mode says:
 
@@ -97,7 +82,7 @@ class Gate(portals.Portal):
             self.start()
 
     def serve(self, connection):
-        if owner(connection) == self.service:
+        if portals.owner(connection) == self.service:
             self._relay(connection, 'open')
             return
         with self._lock:

@@ -513,6 +513,21 @@ class NoCapacity16(FakeTarget):
 
 # ---- a relay
 
+def owner(connection):
+    """The user at the other end of a local connection."""
+    peer = connection.getpeername()[:2]
+    family = socket.AF_INET6 if connection.family == socket.AF_INET6 else socket.AF_INET
+    raw = socket.inet_pton(family, peer[0])
+    words = [raw[i:i + 4][::-1].hex().upper() for i in range(0, len(raw), 4)]
+    wanted = '%s:%04X' % (''.join(words), peer[1])
+    with open('/proc/net/tcp6' if family == socket.AF_INET6 else '/proc/net/tcp') as table:
+        for line in table:
+            fields = line.split()
+            if fields[1] == wanted:
+                return int(fields[7])
+    raise EOFError('nobody is at ' + wanted)
+
+
 class Relay(Portal):
     """Passes everything to another portal and counts the SCSI commands; at number at (from 1, of
     each connection) it calls action() once before passing it on. delay: seconds for each command."""

@@ -157,8 +157,8 @@ static void on_proven(const GError *error, void *userdata)
         const DlLun *lun = DL_LOOKUP_LUN(op->core, work->meta->guid);
         GError *refusal = error ? g_error_copy(error) : NULL;
 
-        /* What it can do is known for sure only now. */
-        if (!refusal && lun)
+        /* What it can do is known for sure only now. A vDisk that no VM has needs nothing of it. */
+        if (!refusal && lun && work->meta->device)
                 (void)dl_disk_rules_check_lun(work->meta, lun, &refusal);
         if (refusal) {
                 g_clear_pointer(&work->proof, dl_proof_free);
