@@ -222,7 +222,7 @@ class Reboot(TestCase):
         self.call(self.vm(self.machine), 'Vm', 'Run', '(asa{sv})', [], {})
         self.machine.wait_booted()
         self.lab.stop_daemon()
-        self.lab.environment(DIRECTLUND_KILL_AT='hot-unplug:3:after')
+        self.lab.environment(DIRECTLUND_KILL_AT='hot-unplug:4:after')
         self.lab.start_daemon()
         with contextlib.suppress(lab.client.DBusError):
             self.method(attachment, 'Attachment', 'HotUnplug')
