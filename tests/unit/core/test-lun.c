@@ -356,7 +356,8 @@ static void test_many_attachments(World *w, gconstpointer data)
         merge(w, 0, luns, N_LUNS, true);
         for (unsigned i = 0; i < 1000; i++)
                 dl_target_update(w->target);
-        g_assert_cmpint(g_get_monotonic_time() - began, <, 2 * G_USEC_PER_SEC);
+        /* under valgrind, too */
+        g_assert_cmpint(g_get_monotonic_time() - began, <, 30 * G_USEC_PER_SEC);
         g_assert_cmpint(lun(w, guids->pdata[1])->status, ==, DL_LUN_USED);
 }
 
