@@ -51,6 +51,15 @@ static const GError *store_error(bool succeeded, const GError *error, GError **o
         return *own;
 }
 
+/* What every transaction here ends with: the error, if it has one. */
+static const GError *take_answer(Call *call, bool succeeded, const GError *error, GError **busy)
+{
+        dl_core_take_call(call->core, call);
+        call->core->n_writes--;
+        dl_kill_point("vdisk", 0, "committed");
+        return store_error(succeeded, error, busy);
+}
+
 /* ---- create -------------------------------------------------------------------------------- */
 
 static void on_created(bool succeeded, int64_t revision, const GError *error, void *userdata)
@@ -126,10 +135,7 @@ static void on_updated(bool succeeded, int64_t revision, const GError *error, vo
         DlVDisk *vdisk = DL_LOOKUP_VDISK(call->core, call->id);
         g_autoptr(GError) busy = NULL;
 
-        dl_core_take_call(call->core, call);
-        call->core->n_writes--;
-        dl_kill_point("vdisk", 0, "committed");
-        error = store_error(succeeded, error, &busy);
+        error = take_answer(call, succeeded, error, &busy);
         if (!error && vdisk) {
                 vdisk->revision = revision;
                 if (call->alias && dl_set_string(&vdisk->alias, call->alias))
@@ -226,10 +232,7 @@ static void on_removed(bool succeeded, int64_t revision, const GError *error, vo
         DlVDisk *vdisk = DL_LOOKUP_VDISK(call->core, call->id);
         g_autoptr(GError) busy = NULL;
 
-        dl_core_take_call(call->core, call);
-        call->core->n_writes--;
-        dl_kill_point("vdisk", 0, "committed");
-        error = store_error(succeeded, error, &busy);
+        error = take_answer(call, succeeded, error, &busy);
         if (!error && vdisk) {
                 DlLun *lun = dl_vdisk_lun(vdisk);
 
