@@ -18,6 +18,7 @@
 
 typedef struct DlIntent DlIntent;     /* journal.h */
 typedef struct DlContents DlContents; /* contents.h */
+typedef struct DlLunRows DlLunRows;   /* lun-rows.h */
 typedef void (*DlPersisted)(const GError *error, void *userdata);
 
 struct DlCore {
@@ -52,9 +53,7 @@ struct DlCore {
         unsigned n_writes;           /* to the store, in flight or to come */
         GHashTable *unsaved;         /* set of IQNs: what the store did not take */
         GError *unsaved_error;       /* why; NULL if it has all */
-        GHashTable *lun_rows;        /* to be written: key → value, NULL: to be deleted */
-        unsigned n_lun_batches;      /* of them, in flight */
-        sd_event_source *write_luns; /* a moment after the first of them */
+        DlLunRows *lun_rows;         /* to be written: see lun-rows.h */
         DlContents *contents;
         GHashTable *claims;            /* of storage domains: see storage-domain.h */
         sd_event_source *second_look;  /* at all VMs, after a connection to libvirt */
@@ -209,8 +208,6 @@ void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata);
 void dl_persist_lun(DlLun *lun);
 void dl_persist_remove(DlCore *core, const char *key, DlPersisted done, void *userdata);
 void dl_persist_remove_lun(DlLun *lun);
-/* Submits the rows of LUNs that wait for it. */
-void dl_persist_flush_luns(DlCore *core);
 char *dl_persist_target_key(const char *iqn);
 char *dl_persist_lun_key(const char *guid);
 char *dl_persist_vdisk_key(const char *id);

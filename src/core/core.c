@@ -10,6 +10,7 @@
 #include "core/model/host-private.h"
 #include "core/model/storage-domain.h"
 #include "core/records/journal.h"
+#include "core/records/lun-rows.h"
 #include "core/steps/operation.h"
 
 #include <errno.h>
@@ -153,7 +154,7 @@ DlCore *dl_core_new(sd_event *event, const DlSettings *settings, const DlCoreObs
         core->userdata = userdata;
         core->operations = g_hash_table_new(NULL, NULL);
         core->calls = g_hash_table_new(NULL, NULL);
-        core->lun_rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        core->lun_rows = dl_lun_rows_new(core);
         core->unsaved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         core->intents = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
                                               (GDestroyNotify)dl_intent_free);
@@ -243,8 +244,7 @@ void dl_core_free(DlCore *core)
         dl_iscsi_free(core->iscsi);
         dl_virt_free(core->virt);
         if (core->store)
-                dl_persist_flush_luns(core);
-        core->write_luns = sd_event_source_disable_unref(core->write_luns);
+                dl_lun_rows_flush(core->lun_rows);
         dl_store_free(core->store);
         dl_workers_free(core->store_worker);
         dl_workers_free(core->resolver_workers);
@@ -253,7 +253,7 @@ void dl_core_free(DlCore *core)
         g_hash_table_unref(core->operations);
         drop_calls(core);
         g_hash_table_unref(core->intents);
-        g_hash_table_unref(core->lun_rows);
+        dl_lun_rows_free(core->lun_rows);
         g_hash_table_unref(core->claims);
         g_hash_table_unref(core->unsaved);
         g_clear_error(&core->unsaved_error);

@@ -2,6 +2,7 @@
 """Targets: connecting, letting go, credentials, and the devices that they show."""
 
 import os
+import signal
 
 from gi.repository import GLib
 
@@ -91,6 +92,17 @@ class Targets(TestCase):
         self.assertEqual(len(luns), 2)
         self.assertIn(object_path('luns', lun.guid), luns)
         self.assertEqual(self.get(object_path('luns', lun.guid), 'Lun', 'Capacity'), 4 << 20)
+
+    def test_luns_that_a_client_was_told_of_survive_a_kill(self):
+        target = self.lab.add_target('told')
+        path = self.target(target)
+        for method, guid in (('Connect', target.luns[1].guid),
+                             ('Rescan', target.add_lun(2, 4 << 20).guid)):
+            with self.subTest(method):
+                self.method(path, 'Target', method)
+                self.lab.restart_daemon(signal.SIGKILL)
+                self.assertIn(object_path('luns', guid), self.lab.client.objects('Lun'))
+        self.method(path, 'Target', 'Unmanage')
 
     def test_pain_19_one_bad_lun(self):
         """One that is not ready ends no list; the others are whole, to their last block."""

@@ -3,6 +3,7 @@
  */
 
 #include "core/model/attachment-index.h"
+#include "core/records/lun-rows.h"
 #include "core/steps/connect.h"
 #include "core/steps/disk-xml.h"
 #include "core/steps/operation.h"
@@ -153,9 +154,16 @@ static void keep(DlOperation *op)
         dl_op_next(op);
 }
 
+/* What the client is told to be there is there also for a service that is started again. */
+static void keep_luns(DlOperation *op)
+{
+        dl_lun_rows_then(op->core->lun_rows, (void (*)(void *))dl_op_next, op);
+}
+
 static const DlStep connect_steps[] = {
         {"connecting", ask, .dry = ask},
         {"connecting", check_wanted, .dry = check_wanted},
+        {"connecting", keep_luns, .firm = true, .dry = dl_op_next},
         {"connecting", pin, .firm = true, .dry = tell_pin},
         {"connecting", keep, .dry = tell_keep},
 };
@@ -243,8 +251,11 @@ static void give_luns(DlOperation *op)
         dl_op_next(op);
 }
 
-static const DlStep rescan_steps[] = {{"asking the target", ask, .dry = ask},
-                                      {"asking the target", give_luns, .dry = give_luns}};
+static const DlStep rescan_steps[] = {
+        {"asking the target", ask, .dry = ask},
+        {"asking the target", keep_luns, .firm = true, .dry = dl_op_next},
+        {"asking the target", give_luns, .dry = give_luns},
+};
 
 DlJob *dl_flow_rescan(DlTarget *target, const DlRequest *request, GError **error)
 {

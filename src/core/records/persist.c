@@ -7,6 +7,7 @@
 
 #include "core/records/json.h"
 #include "core/records/journal.h"
+#include "core/records/lun-rows.h"
 #include "core/core-private.h"
 #include "core/model/storage-domain.h"
 #include "core/steps/kill-point.h"
@@ -111,135 +112,13 @@ static void write_row(DlCore *core, const char *kind, const char *iqn, const cha
         dl_kill_point(kind, 0, "submitted");
 }
 
-/* ---- writing many -------------------------------------------------------------------------- */
-
-/* Each transaction waits for the disk: ten thousand LUNs that are found at once must not be as many
- * transactions, which all others would have to wait for. */
-#define OPS_MAX        128 /* in one of the store's */
-#define LUN_DELAY_USEC (50 * 1000)
-
-typedef struct Batch {
-        DlCore *core;
-        size_t n;
-        DlStoreOp ops[OPS_MAX]; /* own copies */
-} Batch;
-
-static void batch_free(void *p)
-{
-        Batch *batch = p;
-
-        for (size_t i = 0; i < batch->n; i++) {
-                g_free((char *)batch->ops[i].key);
-                g_free((char *)batch->ops[i].value);
-        }
-        g_free(batch);
-}
-
-static void on_batch_written(bool succeeded, int64_t revision, const GError *error, void *userdata);
-
-static void submit(Batch *batch)
-{
-        batch->core->n_lun_batches++;
-        dl_core_keep_call(batch->core, batch, batch_free);
-        dl_store_txn(batch->core->store, NULL, 0, batch->ops, batch->n, on_batch_written, batch);
-        dl_kill_point("lun", 0, "submitted");
-}
-
-/* A row that the store does not take must not take the others with it. */
-static void submit_one_by_one(Batch *batch)
-{
-        for (size_t i = 0; i < batch->n; i++) {
-                Batch *one = g_new0(Batch, 1);
-
-                *one = (Batch){.core = batch->core, .n = 1};
-                one->ops[0] = batch->ops[i];
-                submit(one);
-        }
-        batch->n = 0;
-}
-
-static void on_batch_failed(const Batch *batch, const GError *error)
-{
-        for (size_t i = 0; i < batch->n; i++) {
-                DlLun *lun = DL_LOOKUP_LUN(batch->core, batch->ops[i].key + strlen("lun/"));
-
-                if (lun) /* so that it is written after the next look */
-                        g_clear_pointer(&lun->stored, g_free);
-        }
-        dl_warning("What is known of LUNs could not be stored: %s", error->message);
-}
-
-static void on_batch_written(bool succeeded, int64_t revision, const GError *error, void *userdata)
-{
-        Batch *batch = userdata;
-        DlCore *core = batch->core;
-
-        core->n_lun_batches--;
-        dl_core_take_call(core, batch);
-        dl_kill_point("lun", 0, "committed");
-        if (error && batch->n > 1 && dl_error_code(error) != DL_ERROR_ENGINE_UNAVAILABLE)
-                submit_one_by_one(batch);
-        else if (error)
-                on_batch_failed(batch, error);
-        core->n_writes -= (unsigned)batch->n;
-        batch_free(batch);
-        if (core->n_lun_batches == 0)
-                dl_persist_flush_luns(core);
-}
-
-void dl_persist_flush_luns(DlCore *core)
-{
-        while (g_hash_table_size(core->lun_rows) > 0) {
-                Batch *batch = g_new0(Batch, 1);
-                GHashTableIter iter;
-                gpointer key, value;
-
-                batch->core = core;
-                g_hash_table_iter_init(&iter, core->lun_rows);
-                while (batch->n < OPS_MAX && g_hash_table_iter_next(&iter, &key, &value)) {
-                        batch->ops[batch->n++] = (DlStoreOp){.key = key, .value = value};
-                        g_hash_table_iter_steal(&iter);
-                }
-                submit(batch);
-        }
-}
-
-/* It is a cache: what comes while many LUNs are being looked at is written together, after them. */
-static int on_write_luns(sd_event_source *source, uint64_t usec, void *userdata)
-{
-        DlCore *core = userdata;
-
-        if (core->n_lun_batches == 0)
-                dl_persist_flush_luns(core);
-        return 0;
-}
-
-static void write_lun(DlLun *lun, const char *value)
-{
-        DlCore *core = lun->object.core;
-        char *key;
-
-        if (core->original)
-                return;
-        bool first = g_hash_table_size(core->lun_rows) == 0;
-        key = dl_persist_lun_key(lun->object.id);
-        if (!g_hash_table_contains(core->lun_rows, key))
-                core->n_writes++;
-        g_hash_table_replace(core->lun_rows, key, g_strdup(value));
-        if (!first)
-                return; /* the timer runs, or what is in flight comes back to them */
-        core->write_luns = sd_event_source_disable_unref(core->write_luns);
-        if (sd_event_add_time_relative(core->event, &core->write_luns, CLOCK_MONOTONIC,
-                                       LUN_DELAY_USEC, 0, on_write_luns, core) < 0)
-                dl_persist_flush_luns(core);
-}
+/* ---- rows ---------------------------------------------------------------------------------- */
 
 void dl_persist_remove_lun(DlLun *lun)
 {
-        write_lun(lun, NULL);
+        if (!lun->object.core->original)
+                dl_lun_rows_write(lun->object.core->lun_rows, lun->object.id, NULL);
 }
-
-/* ---- rows ---------------------------------------------------------------------------------- */
 
 void dl_persist_remove(DlCore *core, const char *key, DlPersisted done, void *userdata)
 {
@@ -337,7 +216,8 @@ void dl_persist_lun(DlLun *lun)
         g_autofree char *value = dl_json_finish(b, false);
         if (g_strcmp0(value, lun->stored) == 0)
                 return; /* most looks bring nothing new */
-        write_lun(lun, value);
+        if (!lun->object.core->original)
+                dl_lun_rows_write(lun->object.core->lun_rows, lun->object.id, value);
         g_free(lun->stored);
         lun->stored = g_steal_pointer(&value);
 }
