@@ -12,7 +12,8 @@ enum {
         LUNS_PER_LOOK = 16, /* bounds the memory, and how long one target keeps others waiting */
 };
 
-#define FRESH_USEC (30 * G_USEC_PER_SEC)
+#define FRESH_USEC      (30 * G_USEC_PER_SEC)
+#define BACKGROUND_USEC (1 * G_USEC_PER_SEC) /* all else goes first */
 
 typedef struct Look {
         DlContents *contents;
@@ -29,7 +30,8 @@ struct DlContents {
         GHashTable *queued;        /* GUID → the queue that it is in */
         GPtrArray *looks;          /* Look */
         GPtrArray *waits;          /* DlContentWait */
-        sd_event_source *kick;
+        sd_event_source *kick;     /* pending: for those who wait */
+        sd_event_source *later;    /* pending: for the background */
 };
 
 struct DlContentWait {
@@ -99,7 +101,7 @@ void dl_contents_cancel(DlContentWait *wait)
 
 /* ---- the queue ----------------------------------------------------------------------------- */
 
-static void kick(DlContents *contents);
+static void kick(DlContents *contents, uint64_t background_usec);
 
 static void dequeue(DlContents *contents, const char *guid)
 {
@@ -123,7 +125,7 @@ static void enqueue(DlContents *contents, GQueue *queue, const char *guid)
         own = g_strdup(guid);
         g_queue_push_tail(queue, own);
         g_hash_table_insert(contents->queued, own, queue);
-        kick(contents);
+        kick(contents, BACKGROUND_USEC);
 }
 
 static bool is_being_looked_at(const DlContents *contents, const char *guid)
@@ -208,7 +210,7 @@ static void on_looked(DlContentFound *found, size_t n_found, void *userdata)
                 tell_waits(contents, found[i].guid, look->since_usec);
         }
         g_ptr_array_remove(contents->looks, look);
-        kick(contents);
+        kick(contents, 0);
 }
 
 static bool is_good(const DlPath *path)
@@ -305,20 +307,46 @@ static int on_kick(sd_event_source *source, void *userdata)
 
         while (contents->urgent.length > 0 && contents->looks->len < LOOKS_MAX)
                 start_next(contents, &contents->urgent);
-        while (contents->background.length > 0 && contents->looks->len < LOOKS_MAX)
-                start_next(contents, &contents->background);
         return 0;
 }
 
-/* When the loop has nothing better to do, but for those who wait. */
-static void kick(DlContents *contents)
+static bool is_target_being_asked(DlCore *core)
+{
+        GHashTableIter i;
+        gpointer target;
+
+        g_hash_table_iter_init(&i, core->objects[DL_KIND_TARGET]);
+        while (g_hash_table_iter_next(&i, NULL, &target))
+                if (((DlTarget *)target)->connects->len > 0)
+                        return true;
+        return false;
+}
+
+/* A client that connects lists what it has connected next, with the processor, the network and the
+ * target for itself. */
+static int on_later(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        DlContents *contents = userdata;
+
+        contents->later = sd_event_source_disable_unref(contents->later);
+        if (is_target_being_asked(contents->core))
+                kick(contents, BACKGROUND_USEC);
+        else
+                while (contents->background.length > 0 && contents->looks->len < LOOKS_MAX)
+                        start_next(contents, &contents->background);
+        return 0;
+}
+
+static void kick(DlContents *contents, uint64_t background_usec)
 {
         if (!contents->kick)
                 return; /* going away */
-        (void)sd_event_source_set_priority(contents->kick, contents->urgent.length > 0
-                                                                   ? SD_EVENT_PRIORITY_NORMAL
-                                                                   : SD_EVENT_PRIORITY_IDLE);
-        (void)sd_event_source_set_enabled(contents->kick, SD_EVENT_ONESHOT);
+        if (contents->urgent.length > 0)
+                (void)sd_event_source_set_enabled(contents->kick, SD_EVENT_ONESHOT);
+        if (contents->background.length > 0 && !contents->later)
+                (void)sd_event_add_time_relative(contents->core->event, &contents->later,
+                                                 CLOCK_MONOTONIC, background_usec, 0, on_later,
+                                                 contents);
 }
 
 void dl_contents_leave(DlCore *core, const char *iqn)
@@ -332,7 +360,7 @@ void dl_contents_leave(DlCore *core, const char *iqn)
                         g_ptr_array_remove_index(contents->looks, i);
         }
         if (contents)
-                kick(contents);
+                kick(contents, BACKGROUND_USEC);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -359,6 +387,7 @@ void dl_contents_free(DlContents *contents)
         if (!contents)
                 return;
         contents->kick = sd_event_source_disable_unref(contents->kick);
+        contents->later = sd_event_source_disable_unref(contents->later);
         while (contents->waits->len > 0)
                 dl_contents_cancel(contents->waits->pdata[0]);
         g_ptr_array_unref(contents->waits);

@@ -3,7 +3,8 @@
 
 /*
  * What is on the LUNs, and keeping that known. What is not known, or was read long ago, is read in
- * the background, a few LUNs at a time, while their target is needed anyway; nobody waits for that.
+ * the background, a few LUNs at a time, while their target is needed anyway, and not before whoever
+ * connected it had a second to list it; nobody waits for that.
  * Who must know waits for a look that begins now. Loop thread only.
  */
 
