@@ -67,14 +67,19 @@ static void task_free(Task *task)
         g_free(task);
 }
 
+/* Overwrites libiscsi's copies; freeing alone would leave them in memory. */
+static void forget_secrets(DlLink *link)
+{
+        (void)iscsi_set_initiator_username_pwd(link->iscsi, "", "");
+        (void)iscsi_set_target_username_pwd(link->iscsi, "", "");
+}
+
 static void link_destroy(DlLink *link)
 {
         Task *task;
 
         sd_event_source_disable_unref(link->source);
-        /* overwrites the secrets; freeing alone would leave them in memory */
-        (void)iscsi_set_initiator_username_pwd(link->iscsi, "", "");
-        (void)iscsi_set_target_username_pwd(link->iscsi, "", "");
+        forget_secrets(link);
         iscsi_destroy_context(link->iscsi);
         /* libiscsi frees some of its requests without a word, so tasks are freed only here and
          * after they were reported */
@@ -155,9 +160,10 @@ static void on_login(struct iscsi_context *iscsi, int status, void *data, void *
 {
         DlLink *link = userdata;
 
-        if (status == SCSI_STATUS_GOOD)
+        if (status == SCSI_STATUS_GOOD) {
                 link->logged_in = true;
-        else if (dl_guard_in_authentication(link->guard))
+                forget_secrets(link); /* there is no second login: it does not reconnect */
+        } else if (dl_guard_in_authentication(link->guard))
                 fail(link, libiscsi_error(link, DL_ERROR_AUTH_FAILED,
                                           "CHAP with the target failed, check both passwords"));
         else
