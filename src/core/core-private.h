@@ -49,11 +49,11 @@ struct DlCore {
         uint32_t last_job;
         GHashTable
                 *intents; /* key → DlIntent: what a former run, or a call that ended late, left */
-        GHashTable *calls;           /* userdata of a pending callback → its GDestroyNotify */
-        unsigned n_writes;           /* to the store, in flight or to come */
-        GHashTable *unsaved;         /* set of IQNs: what the store did not take */
-        GError *unsaved_error;       /* why; NULL if it has all */
-        DlLunRows *lun_rows;         /* to be written: see lun-rows.h */
+        GHashTable *calls;     /* userdata of a pending callback → its GDestroyNotify */
+        unsigned n_writes;     /* to the store, in flight or to come */
+        GHashTable *unsaved;   /* set of IQNs: what the store did not take */
+        GError *unsaved_error; /* why; NULL if it has all */
+        DlLunRows *lun_rows;   /* to be written: see lun-rows.h */
         DlContents *contents;
         GHashTable *claims;            /* of storage domains: see storage-domain.h */
         sd_event_source *second_look;  /* at all VMs, after a connection to libvirt */
