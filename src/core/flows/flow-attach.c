@@ -242,7 +242,7 @@ static void look_for_others(DlOperation *op)
 static void fail_not_there(DlOperation *op)
 {
         const DlDomainAttachment *meta = dl_disk_work(op)->meta;
-        const DlTarget *target = DL_LOOKUP_TARGET(op->job.object.core, meta->iqn);
+        const DlTarget *target = DL_LOOKUP_TARGET(op->core, meta->iqn);
         g_autoptr(GPtrArray) luns = target ? dl_target_luns(target) : g_ptr_array_new();
         g_autoptr(GString) shown = g_string_new(NULL);
 

@@ -66,7 +66,7 @@ static bool ensure_target(DlCore *core, const Disk *disk, GError **error)
 
 static bool starts_with_us(DlOperation *op)
 {
-        const DlVm *vm = DL_LOOKUP_VM(op->job.object.core, ((PrepareWork *)op->data)->domain->uuid);
+        const DlVm *vm = DL_LOOKUP_VM(op->core, ((PrepareWork *)op->data)->domain->uuid);
 
         return vm && vm->starting;
 }
@@ -91,7 +91,7 @@ static void find_disks(DlOperation *op)
                 disk = g_new0(Disk, 1);
                 *disk = (Disk){.op = op, .meta = meta, .element = element};
                 g_ptr_array_add(work->disks, disk);
-                if (!op->job.dry_run && !ensure_target(op->job.object.core, disk, &error)) {
+                if (!ensure_target(op->core, disk, &error)) {
                         dl_op_fail(op, g_steal_pointer(&error));
                         return;
                 }
@@ -218,7 +218,7 @@ static void give_secrets(DlOperation *op)
 
         if (!target)
                 dl_op_next(op);
-        else if (!dl_core_has_libvirt(op->job.object.core))
+        else if (!dl_core_has_libvirt(op->core))
                 dl_op_failf(op, DL_ERROR_LIBVIRT_ERROR,
                             "Target %s wants CHAP, and libvirt cannot be given the secret while it "
                             "starts; \"directlunctl run\" starts the VM later",

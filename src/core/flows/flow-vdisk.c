@@ -202,7 +202,7 @@ static void check_delete(DlOperation *op)
         if (attachments->len > 0)
                 dl_op_failf(op, DL_ERROR_IN_USE, "vDisk %s is attached to VM %s; detach it first",
                             vdisk->alias, ((DlAttachment *)attachments->pdata[0])->vm->name);
-        else if (dl_intent_is_open(op->job.object.core, vdisk->object.id))
+        else if (dl_intent_is_open(op->core, vdisk->object.id))
                 dl_op_failf(op, DL_ERROR_BUSY,
                             "vDisk %s is being attached, or what was begun on it is not settled "
                             "yet; try again later",

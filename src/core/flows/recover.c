@@ -28,10 +28,8 @@ static void on_calm(const GError *error, void *userdata)
  * final. */
 void dl_step_wait_for_former_run(DlOperation *op)
 {
-        dl_op_wait(
-                op,
-                dl_virt_wait_for_others(op->job.object.core->virt, op->vm->object.id, on_calm, op),
-                (void (*)(void *))dl_virt_cancel);
+        dl_op_wait(op, dl_virt_wait_for_others(op->core->virt, op->vm->object.id, on_calm, op),
+                   (void (*)(void *))dl_virt_cancel);
 }
 
 static void stop_asking(void *p)
@@ -81,21 +79,20 @@ static bool is_recent(DlCore *core, const DlIntent *intent)
 static void ask_guest_again(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
-        const DlSettings *settings = op->job.object.core->settings;
+        const DlSettings *settings = op->core->settings;
         bool removing = work->kind == DL_INTENT_UNPLUG || work->kind == DL_INTENT_DETACH;
 
-        if (!removing || !is_recent(op->job.object.core, work->intent) ||
+        if (!removing || !is_recent(op->core, work->intent) ||
             !dl_vm_find_disk(op->vm->live, work->disk_alias) ||
-            sd_event_add_time_relative(op->job.object.core->event, &work->timer, CLOCK_MONOTONIC,
+            sd_event_add_time_relative(op->core->event, &work->timer, CLOCK_MONOTONIC,
                                        MIN(GRACE_USEC, settings->release_timeout_usec), 0,
                                        on_grace_over, op) < 0) {
                 dl_op_next(op);
                 return;
         }
         dl_vm_wait_for_release(op->vm, work->disk_alias, on_released, op);
-        work->request = dl_virt_detach_device(op->job.object.core->virt, op->vm->object.id,
-                                              work->disk_alias, DL_VIRT_LIVE, DL_VIRT_TIMEOUT_USEC,
-                                              on_asked, op);
+        work->request = dl_virt_detach_device(op->core->virt, op->vm->object.id, work->disk_alias,
+                                              DL_VIRT_LIVE, DL_VIRT_TIMEOUT_USEC, on_asked, op);
         dl_op_wait(op, op, stop_asking);
 }
 
@@ -156,7 +153,7 @@ static void on_vdisk_removed(const GError *error, void *userdata)
 static void settle_vdisk(DlOperation *op)
 {
         const DlDiskWork *work = dl_disk_work(op);
-        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->job.object.core, work->vdisk);
+        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->core, work->vdisk);
         g_autoptr(GPtrArray) users = vdisk ? dl_vdisk_attachments(vdisk) : NULL;
 
         if (work->kind == DL_INTENT_ATTACH && work->intent->new_vdisk && users && users->len == 0)

@@ -11,11 +11,12 @@
 
 #include <string.h>
 
-#define VM    "6695eb01-f6a4-8304-79aa-97f2502e193f"
-#define IQN   "iqn.2026-11.org.example:t"
-#define NEW   "iqn.2026-11.org.example:new"
-#define GUID  "360000000000000000e00000000010001"
-#define OTHER "360000000000000000e00000000010002"
+#define VM     "6695eb01-f6a4-8304-79aa-97f2502e193f"
+#define NEW_VM "6695eb01-f6a4-8304-79aa-97f2502e1940"
+#define IQN    "iqn.2026-11.org.example:t"
+#define NEW    "iqn.2026-11.org.example:new"
+#define GUID   "360000000000000000e00000000010001"
+#define OTHER  "360000000000000000e00000000010002"
 
 static const FakeLun luns[] = {{.number = 1, .guid = GUID}, {.number = 2, .guid = OTHER}};
 
@@ -402,6 +403,27 @@ static void test_run_and_stop(CoreFixture *f, gconstpointer data)
                "Would ask the guest of VM a to shut down, and wait for it\n");
 }
 
+/* ---- starts of others ---------------------------------------------------------------------- */
+
+/* What the definition alone knows is looked at, and forgotten again. */
+static void test_prepare_start(CoreFixture *f, gconstpointer data)
+{
+        static const char *const xml =
+                "<domain type='kvm'><name>b</name><uuid>" NEW_VM "</uuid><metadata>"
+                "<d:attachments xmlns:d='" DL_METADATA_URI "'><d:attachment id='x' vdisk='" NEW_VM
+                "' guid='" GUID "' iqn='" NEW "' lun='1' iface='virtio' device='disk'"
+                " data-path='qemu'/></d:attachments></metadata><devices>"
+                "<disk type='network'><source protocol='iscsi' name='" NEW "/1'>"
+                "<host name='p2' port='3260'/></source><target dev='vda' bus='virtio'/>"
+                "<alias name='" DL_DISK_ALIAS_PREFIX NEW_VM "'/></disk></devices></domain>";
+        CoreResult result;
+        DlRequest request = dry_request(f, &result);
+
+        fake_portal_shows("p2", luns, G_N_ELEMENTS(luns));
+        expect(f, dl_flow_prepare_start(f->core, &request, xml, NULL), &result, -1, "");
+        g_assert_cmpuint(fake_iscsi_n_asked("p2"), >, 0);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -419,5 +441,6 @@ int main(int argc, char **argv)
         TEST("attach-inline", test_attach_inline);
         TEST("attachment", test_attachment);
         TEST("run-and-stop", test_run_and_stop);
+        TEST("prepare-start", test_prepare_start);
         return g_test_run();
 }
