@@ -104,9 +104,12 @@ DlTarget *dl_target_new(DlCore *core, const char *iqn);
 /* Whether a table of objects may grow. */
 bool dl_core_has_room(DlCore *core, DlKind kind, GError **error);
 void dl_target_free(DlTarget *target);
-/* Removes it with all that only it showed, and its secrets; it must not be used by anybody. done
- * (may be NULL): it cannot come back. */
-void dl_target_remove(DlTarget *target, DlPersisted done, void *userdata);
+/* Removes one that was just made, with all that only it showed, and its secrets; nobody uses it. */
+void dl_target_remove(DlTarget *target);
+/* The same for one that clients know; but for the caller's job nobody must use it. done: it cannot
+ * come back; with an error (EngineUnavailable; Busy: somebody has begun to use it meanwhile) it is
+ * as it was. */
+void dl_target_forget(DlTarget *target, DlPersisted done, void *userdata);
 DlPortal *dl_target_find_portal(DlTarget *target, const char *address, uint16_t port);
 /* Adds the portal, or completes its TPGT. */
 DlPortal *dl_target_add_portal(DlTarget *target, const char *address, uint16_t port, uint16_t tpgt);
@@ -206,7 +209,6 @@ void dl_persist_wait_for_targets(DlCore *core, DlPersisted done, void *userdata)
 /* The same, for who must not answer before it is written. */
 void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata);
 void dl_persist_lun(DlLun *lun);
-void dl_persist_remove(DlCore *core, const char *key, DlPersisted done, void *userdata);
 void dl_persist_remove_lun(DlLun *lun);
 char *dl_persist_target_key(const char *iqn);
 char *dl_persist_lun_key(const char *guid);

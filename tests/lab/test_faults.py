@@ -30,12 +30,19 @@ class StoreFull(TestCase):
         cls.lab.run('mount', '-t', 'tmpfs', '-o', 'size=1M,mode=0700,uid=%d,gid=%d' % (
             account.pw_uid, account.pw_gid), 'none', STATE)
         cls.one = cls.lab.add_target('one', luns=3)
+        cls.unused = cls.lab.add_target('unused')
         cls.machine = cls.lab.define_vm('guest').start()
 
     def setUp(self):
         self.target_path = self.connect(self.one, pin=True)
         self.plugged = self.attach(self.machine, {'GUID': self.one.luns[1].guid})
         self.vdisk_path = object_path('vdisks', vdisk_id(self.one.luns[1].guid))
+        self.unused_path = self.connect(self.unused)
+        self.method(self.unused_path, 'Target', 'Unmanage')
+        with secret_fd('a secret of unused') as fd:
+            self.call(self.unused_path, 'Target', 'SetCredentials', '(sha{sv})', 'user', 0, {},
+                      fds=(fd,))
+        self.unused_vdisk, _ = self.create_vdisk(self.unused.luns[1].guid)
         self.addCleanup(self.clean)
 
     def clean(self):
@@ -78,7 +85,9 @@ class StoreFull(TestCase):
             (ROOT, 'Manager', 'CreateVDisk', '(sa{sv})', three, {}),
             (ROOT, 'Manager', 'AddTarget', '(sa(sqq)a{sv})', 'iqn.2026-11.org.example:full',
              [('127.0.0.1', 3999, 1)], {}),
-            (self.target_path, 'Target', 'Unmanage', '(a{sv})', {'force': True}))
+            (self.target_path, 'Target', 'Unmanage', '(a{sv})', {'force': True}),
+            (self.unused_vdisk, 'VDisk', 'Delete', '(a{sv})', {}),
+            (self.unused_path, 'Target', 'Forget', '(a{sv})', {}))
 
     def test_nothing_is_changed_and_vms_run(self):
         name, = self.machine.guest.wait_disks(lambda disks: len(disks) == 1)
@@ -96,7 +105,7 @@ class StoreFull(TestCase):
         self.assert_consistent()
         # reading, and what needs no record
         self.assertEqual(len(self.call(ROOT, 'Manager', 'GetDeviceList', '(a{sv})', {
-            'refresh': True})), 3)
+            'refresh': True})), 4)
         self.assertIn(self.one.iqn, self.call(ROOT, 'Manager', 'Describe', '(a{sv})', {}))
         self.machine.guest.write(name, 512, b'written while the store is full'.ljust(512, b'.'))
         self.assertIn(b'while the store is full', self.one.luns[1].read(512, 512))
@@ -106,6 +115,11 @@ class StoreFull(TestCase):
         self.method(self.plugged, 'Attachment', 'HotPlug')
         second = self.attach(self.machine, {'GUID': self.one.luns[2].guid})
         self.machine.guest.wait_disks(lambda disks: len(disks) == 2)
+        secrets = os.listdir(STATE + '/secrets')
+        self.assertTrue(secrets)
+        self.method(self.unused_vdisk, 'VDisk', 'Delete')
+        self.method(self.unused_path, 'Target', 'Forget')
+        self.assertEqual(os.listdir(STATE + '/secrets'), [])
         after = self.state()
         self.lab.restart_daemon()
         self.method(self.target_path, 'Target', 'Rescan')

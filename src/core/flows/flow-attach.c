@@ -149,7 +149,7 @@ static void undo_inline(DlOperation *op)
                 dl_target_release(target);
                 if (w->made_target && target->n_jobs == 0 && !dl_target_is_managed(target)) {
                         dl_op_report(op, "Forgot target %s again", target->object.id);
-                        dl_target_remove(target, NULL, NULL);
+                        dl_target_remove(target);
                 } else if (!w->made_target)
                         restore_target(op, w, target);
         }

@@ -89,7 +89,7 @@ static void take_back(DlOperation *op, const GPtrArray *made)
                 DlTarget *target = DL_LOOKUP_TARGET(op->core, made->pdata[i]);
 
                 if (target && target->n_jobs == 0 && !dl_target_is_managed(target))
-                        dl_target_remove(target, NULL, NULL);
+                        dl_target_remove(target);
         }
         dl_op_next(op);
 }

@@ -378,15 +378,18 @@ static void check_forget(DlOperation *op)
                 dl_op_next(op);
 }
 
-/* The target goes at once, before somebody begins to use it: nobody may release it afterwards. */
+static void on_forgotten(const GError *error, void *userdata)
+{
+        TargetWork *work = ((DlOperation *)userdata)->data;
+
+        if (!error) /* nobody may release it any more */
+                work->target = NULL;
+        on_done(error, userdata);
+}
+
 static void forget(DlOperation *op)
 {
-        TargetWork *work = op->data;
-        DlTarget *target = work->target;
-
-        g_clear_pointer(&op->data, g_free);
-        op->free_data = NULL;
-        dl_target_remove(target, on_done, op);
+        dl_target_forget(((TargetWork *)op->data)->target, on_forgotten, op);
 }
 
 static void tell_forget(DlOperation *op)

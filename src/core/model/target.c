@@ -7,6 +7,7 @@
 #include "core/flows/missing.h"
 #include "core/model/attachment-index.h"
 #include "core/model/contents.h"
+#include "core/records/target-rows.h"
 #include "core/steps/connect.h"
 #include "core/steps/disk-xml.h"
 
@@ -105,21 +106,77 @@ static void replace_secret(DlSecret **secret, DlSecret *with)
         dl_secret_unref(old);
 }
 
-void dl_target_remove(DlTarget *target, DlPersisted done, void *userdata)
+typedef struct Removal {
+        DlCore *core;
+        char *iqn;
+        DlPersisted done;
+        void *userdata;
+} Removal;
+
+static void removal_free(void *p)
+{
+        Removal *removal = p;
+
+        g_free(removal->iqn);
+        g_free(removal);
+}
+
+static void drop(DlTarget *target)
 {
         DlCore *core = target->object.core;
-        g_autofree char *key = dl_persist_target_key(target->object.id);
 
         dl_luns_remove_paths(target, NULL);
-        if (target->user) {
-                replace_secret(&target->secret, NULL);
-                replace_secret(&target->target_secret, NULL);
-                dl_persist_secrets(target, NULL, NULL);
-        }
-        dl_persist_remove(core, key, done, userdata);
         dl_object_unpublish(&target->object);
         announce_to_host(core);
         dl_target_free(target);
+}
+
+void dl_target_remove(DlTarget *target)
+{
+        dl_persist_target_gone(target, NULL, NULL);
+        if (target->user)
+                dl_persist_delete_secrets(target->object.core, target->object.id, NULL, NULL);
+        drop(target);
+}
+
+static void on_row_removed(const GError *error, void *userdata)
+{
+        Removal *removal = userdata;
+        DlCore *core = removal->core;
+        DlTarget *target = DL_LOOKUP_TARGET(core, removal->iqn);
+        g_autoptr(GError) busy = NULL;
+
+        dl_core_take_call(core, removal);
+        if (!error && (!target->leaving ||
+                       dl_attachments_has_any(core, DL_BELONGS_TO_TARGET, target->object.id))) {
+                error = busy = g_error_new(DL_ERROR, DL_ERROR_BUSY,
+                                           "Somebody has begun to use target %s; it stays",
+                                           target->object.id);
+                dl_persist_target(target);
+        }
+        target->leaving = false;
+        bool has_secrets = target->user;
+        if (!error)
+                drop(target);
+        if (!error && has_secrets)
+                dl_persist_delete_secrets(core, removal->iqn, removal->done, removal->userdata);
+        else
+                removal->done(error, removal->userdata);
+        removal_free(removal);
+}
+
+void dl_target_forget(DlTarget *target, DlPersisted done, void *userdata)
+{
+        Removal *removal = g_new(Removal, 1);
+
+        *removal = (Removal){
+                .core = target->object.core,
+                .iqn = g_strdup(target->object.id),
+                .done = done,
+                .userdata = userdata,
+        };
+        dl_core_keep_call(removal->core, removal, removal_free);
+        dl_persist_target_gone(target, on_row_removed, removal);
 }
 
 DlPortal *dl_target_find_portal(DlTarget *target, const char *address, uint16_t port)
@@ -219,6 +276,7 @@ void dl_target_hold(DlTarget *target)
 void dl_target_acquire(DlTarget *target)
 {
         target->n_jobs++;
+        target->leaving = false;
         dl_target_update(target);
 }
 

@@ -44,6 +44,7 @@ struct DlTarget {
         bool was_used;            /* has, or had, a user since it was held */
         bool was_managed;         /* what was announced last */
         unsigned n_jobs;          /* running jobs that need it */
+        bool leaving;             /* its row is being removed, and nobody has wanted it since */
         bool secret_given;        /* libvirt has its CHAP secret, or may have */
         GPtrArray *connects;      /* DlConnect in flight */
         uint64_t users_mark;      /* a digest of the users that were announced last */

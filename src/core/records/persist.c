@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Rows of the store: one JSON object for each target, LUN and vDisk. Targets and LUNs are written
- * behind (they can be discovered again); a vDisk is written by the flow that makes or changes it,
- * which waits for it. Loop thread only.
+ * Rows of the store: one JSON object for each LUN and vDisk (those of targets: target-rows.c), and
+ * reading all rows at the start. LUNs are written behind (they can be discovered again); a vDisk is
+ * written by the flow that makes or changes it, which waits for it. Loop thread only.
  */
 
 #include "core/records/json.h"
 #include "core/records/journal.h"
 #include "core/records/lun-rows.h"
+#include "core/records/target-rows.h"
 #include "core/core-private.h"
 #include "core/model/storage-domain.h"
-#include "core/steps/kill-point.h"
-#include "util/state-file.h"
 
 #include <string.h>
-
-char *dl_persist_target_key(const char *iqn)
-{
-        return g_strconcat("target/", iqn, NULL);
-}
 
 char *dl_persist_lun_key(const char *guid)
 {
@@ -30,150 +24,12 @@ char *dl_persist_vdisk_key(const char *id)
         return g_strconcat("vdisk/", id, NULL);
 }
 
-/* ---- writing ------------------------------------------------------------------------------- */
-
-typedef struct Write {
-        DlCore *core;
-        const char *kind; /* of the row */
-        DlPersisted done; /* NULL: nobody waits */
-        void *userdata;
-        char *iqn; /* of a target; else NULL */
-} Write;
-
-static void write_free(void *p)
-{
-        Write *write = p;
-
-        g_free(write->iqn);
-        g_free(write);
-}
-
-/* The store takes rows again: also those that it did not take. */
-static void write_unsaved(DlCore *core)
-{
-        g_autoptr(GHashTable) unsaved = g_steal_pointer(&core->unsaved);
-        GHashTableIter i;
-        gpointer iqn;
-
-        core->unsaved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-        g_clear_error(&core->unsaved_error);
-        g_hash_table_iter_init(&i, unsaved);
-        while (g_hash_table_iter_next(&i, &iqn, NULL)) {
-                DlTarget *target = DL_LOOKUP_TARGET(core, iqn);
-
-                if (target)
-                        dl_persist_target(target);
-        }
-}
-
-static void note_result(DlCore *core, const Write *write, const GError *error)
-{
-        if (error && write->iqn) {
-                g_hash_table_add(core->unsaved, g_strdup(write->iqn));
-                g_clear_error(&core->unsaved_error);
-                core->unsaved_error = g_error_copy(error);
-        } else if (!error && core->unsaved_error) {
-                write_unsaved(core);
-        }
-}
-
-static void on_written(bool succeeded, int64_t revision, const GError *error, void *userdata)
-{
-        Write *write = userdata;
-
-        dl_core_take_call(write->core, write);
-        write->core->n_writes--;
-        dl_kill_point(write->kind, 0, "committed");
-        note_result(write->core, write, error);
-        if (write->done)
-                write->done(error, write->userdata);
-        else if (error)
-                dl_warning("The store could not be written: %s", error->message);
-        write_free(write);
-}
-
-static void write_row(DlCore *core, const char *kind, const char *iqn, const char *key,
-                      const char *value, DlPersisted done, void *userdata)
-{
-        DlStoreOp op = {.key = key, .value = value};
-        Write *write;
-
-        if (core->original)
-                return;
-        write = g_new(Write, 1);
-        *write = (Write){.core = core,
-                         .kind = kind,
-                         .done = done,
-                         .userdata = userdata,
-                         .iqn = g_strdup(iqn)};
-        dl_core_keep_call(core, write, write_free);
-        core->n_writes++;
-        dl_store_txn(core->store, NULL, 0, &op, 1, on_written, write);
-        dl_kill_point(kind, 0, "submitted");
-}
-
 /* ---- rows ---------------------------------------------------------------------------------- */
 
 void dl_persist_remove_lun(DlLun *lun)
 {
         if (!lun->object.core->original)
                 dl_lun_rows_write(lun->object.core->lun_rows, lun->object.id, NULL);
-}
-
-void dl_persist_remove(DlCore *core, const char *key, DlPersisted done, void *userdata)
-{
-        write_row(core, "removal", NULL, key, NULL, done, userdata);
-}
-
-void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata)
-{
-        JsonBuilder *b = json_builder_new();
-        g_autofree char *key = dl_persist_target_key(target->object.id);
-
-        json_builder_begin_object(b);
-        dl_json_add_string(b, "user", target->user);
-        dl_json_add_string(b, "target-user", target->target_user);
-        dl_json_add_bool(b, "pinned", target->pinned);
-        json_builder_set_member_name(b, "portals");
-        json_builder_begin_array(b);
-        for (unsigned i = 0; i < target->portals->len; i++) {
-                const DlPortal *portal = target->portals->pdata[i];
-
-                json_builder_begin_object(b);
-                dl_json_add_string(b, "address", portal->address);
-                dl_json_add_int(b, "port", portal->port);
-                dl_json_add_int(b, "tpgt", portal->tpgt);
-                json_builder_end_object(b);
-        }
-        json_builder_end_array(b);
-        json_builder_end_object(b);
-
-        g_autofree char *value = dl_json_finish(b, false);
-        write_row(target->object.core, "target", target->object.id, key, value, done, userdata);
-}
-
-void dl_persist_target(DlTarget *target)
-{
-        dl_persist_target_then(target, NULL, NULL);
-}
-
-static void on_waited(const DlStoreEntry *entries, size_t n_entries, int64_t revision,
-                      const GError *error, void *userdata)
-{
-        g_autofree Write *write = userdata;
-
-        dl_core_take_call(write->core, write);
-        write->done(error ? error : write->core->unsaved_error, write->userdata);
-}
-
-/* The store does one thing after the other. */
-void dl_persist_wait_for_targets(DlCore *core, DlPersisted done, void *userdata)
-{
-        Write *write = g_new(Write, 1);
-
-        *write = (Write){.core = core, .done = done, .userdata = userdata};
-        dl_core_keep_call(core, write, g_free);
-        dl_store_get(core->store, "target/", on_waited, write);
 }
 
 static void add_path(JsonBuilder *b, const DlPath *path)
@@ -250,142 +106,7 @@ char *dl_persist_vdisk_value(const DlVDisk *vdisk)
         return dl_json_finish(b, false);
 }
 
-/* ---- secrets ------------------------------------------------------------------------------- */
-
-/* Names of files are digests: an IQN may have characters that a file name may not. */
-static char *secret_name(const char *iqn, const char *kind)
-{
-        g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, iqn, -1);
-
-        return g_strconcat(digest, ".", kind, NULL);
-}
-
-static char *secrets_directory(DlCore *core)
-{
-        return g_build_filename(core->settings->state_directory, "secrets", NULL);
-}
-
-#define INITIATOR_KIND "chap"
-#define TARGET_KIND    "chap-target"
-
-/* Two files to write, or (without a secret) to remove, on a worker: fsync waits. */
-typedef struct SaveSecrets {
-        DlCore *core;
-        char *directory;
-        char *names[2];
-        DlSecret *secrets[2];
-        GError *error;
-        DlPersisted done;
-        void *userdata;
-} SaveSecrets;
-
-static void save_secrets(void *data)
-{
-        SaveSecrets *save = data;
-
-        for (int i = 0; i < 2 && !save->error; i++) {
-                if (save->secrets[i])
-                        dl_state_file_write(save->directory, save->names[i], save->secrets[i],
-                                            &save->error);
-                else
-                        dl_state_file_delete(save->directory, save->names[i], &save->error);
-        }
-}
-
-static void on_secrets_saved(void *data)
-{
-        SaveSecrets *save = data;
-
-        save->core->n_writes--;
-        if (save->done)
-                save->done(save->error, save->userdata);
-        else if (save->error)
-                dl_warning("A CHAP secret could not be kept: %s", save->error->message);
-}
-
-static void save_free(void *data)
-{
-        SaveSecrets *save = data;
-
-        for (int i = 0; i < 2; i++) {
-                g_free(save->names[i]);
-                dl_secret_unref(save->secrets[i]);
-        }
-        g_free(save->directory);
-        g_clear_error(&save->error);
-        g_free(save);
-}
-
-void dl_persist_secrets(const DlTarget *target, DlPersisted done, void *userdata)
-{
-        DlCore *core = target->object.core;
-        SaveSecrets *save;
-
-        if (core->original)
-                return;
-        save = g_new0(SaveSecrets, 1);
-        *save = (SaveSecrets){
-                .core = core,
-                .directory = secrets_directory(core),
-                .names = {secret_name(target->object.id, INITIATOR_KIND),
-                          secret_name(target->object.id, TARGET_KIND)},
-                .secrets = {dl_secret_ref(target->secret), dl_secret_ref(target->target_secret)},
-                .done = done,
-                .userdata = userdata,
-        };
-        core->n_writes++;
-        dl_workers_submit(core->store_worker, "secrets", save_secrets, on_secrets_saved, save,
-                          save_free);
-}
-
-/* Two small files a target, before the first client is served. */
-static DlSecret *load_secret(const DlTarget *target, const char *kind)
-{
-        g_autofree char *directory = secrets_directory(target->object.core);
-        g_autofree char *name = secret_name(target->object.id, kind);
-        g_autoptr(GError) error = NULL;
-        DlSecret *secret = NULL;
-
-        if (!dl_state_file_read(directory, name, &secret, &error) || !secret)
-                dl_warning(
-                        "The CHAP secret of %s could not be read (%s); set its credentials again",
-                        target->object.id, error ? error->message : "there is none");
-        return secret;
-}
-
 /* ---- loading ------------------------------------------------------------------------------- */
-
-static void load_target(DlCore *core, const char *iqn, JsonObject *row)
-{
-        DlTarget *target = dl_target_new(core, iqn);
-        JsonArray *portals = dl_json_array(row, "portals");
-
-        for (unsigned i = 0; portals && i < json_array_get_length(portals); i++) {
-                JsonObject *p = dl_json_element(portals, i);
-                const char *address = p ? dl_json_string(p, "address", NULL) : NULL;
-
-                if (!address ||
-                    dl_target_find_portal(target, address,
-                                          (uint16_t)dl_json_int(p, "port", 1, UINT16_MAX, 3260)))
-                        continue;
-
-                DlPortal *portal = g_new0(DlPortal, 1);
-                portal->address = g_strdup(address);
-                portal->port = (uint16_t)dl_json_int(p, "port", 1, UINT16_MAX, 3260);
-                portal->tpgt = (uint16_t)dl_json_int(p, "tpgt", 0, UINT16_MAX, 0);
-                portal->last_error.code = -1;
-                g_ptr_array_add(target->portals, portal);
-        }
-        target->pinned = dl_json_bool(row, "pinned");
-        target->user = g_strdup(dl_json_string(row, "user", NULL));
-        target->target_user = g_strdup(dl_json_string(row, "target-user", NULL));
-        if (target->user)
-                target->secret = load_secret(target, INITIATOR_KIND);
-        target->secret_given = target->secret != NULL; /* maybe, by a former run */
-        if (target->target_user)
-                target->target_secret = load_secret(target, TARGET_KIND);
-        dl_object_publish(&target->object);
-}
 
 static DlPath *load_path(JsonObject *row)
 {
@@ -484,7 +205,7 @@ static void load_vdisk(DlCore *core, const char *id, JsonObject *row, int64_t re
 
 static bool is_understood(const char *key, const char *id, JsonObject *row)
 {
-        if (g_str_has_prefix(key, "target/"))
+        if (g_str_has_prefix(key, "target/") || g_str_has_prefix(key, "forgotten/"))
                 return dl_iscsi_name_is_valid(id);
         if (g_str_has_prefix(key, "domain/"))
                 return dl_json_string(row, "domain", NULL) != NULL;
@@ -504,7 +225,7 @@ static void load_row(DlCore *core, const DlStoreEntry *entry)
         }
         id++;
         if (g_str_has_prefix(entry->key, "target/"))
-                load_target(core, id, row);
+                dl_persist_load_target(core, id, row);
         else if (g_str_has_prefix(entry->key, "lun/"))
                 load_lun(core, id, row, entry->value);
         else if (g_str_has_prefix(entry->key, "vdisk/"))
@@ -528,6 +249,10 @@ static void on_ranged(const DlStoreEntry *entries, size_t n_entries, int64_t rev
         dl_core_take_call(load->core, load);
         for (size_t i = 0; i < n_entries; i++)
                 load_row(load->core, &entries[i]);
+        for (size_t i = 0; i < n_entries; i++)
+                if (g_str_has_prefix(entries[i].key, "forgotten/"))
+                        dl_persist_load_forgotten(load->core,
+                                                  entries[i].key + strlen("forgotten/"));
         dl_claims_complete(load->core);
         load->loaded(load->core, error);
 }

@@ -64,7 +64,7 @@ static void test_target(CoreFixture *f, gconstpointer data)
         g_assert_true(dl_target_is_managed(target));
         g_assert_false(dl_target_has_credentials(target));
 
-        dl_target_remove(target, NULL, NULL);
+        dl_target_remove(target);
         again(f);
         g_assert_null(DL_LOOKUP_TARGET(f->core, IQN));
 }
@@ -107,7 +107,7 @@ static void test_lun(CoreFixture *f, gconstpointer data)
         g_assert_cmpstr(lun->stored, ==, before);
         g_assert_cmpuint(f->core->n_writes, ==, 0);
 
-        dl_target_remove(DL_LOOKUP_TARGET(f->core, IQN), NULL, NULL);
+        dl_target_remove(DL_LOOKUP_TARGET(f->core, IQN));
         again(f);
         g_assert_null(DL_LOOKUP_LUN(f->core, GUID));
 }
@@ -308,6 +308,51 @@ static void test_forget_takes_secrets(CoreFixture *f, gconstpointer data)
         g_assert_null(DL_LOOKUP_TARGET(f->core, IQN));
         again(f);
         g_assert_null(DL_LOOKUP_TARGET(f->core, IQN));
+}
+
+/* The service ended between the row and the files. */
+static void test_forget_is_completed(CoreFixture *f, gconstpointer data)
+{
+        g_autoptr(DlSecret) one = dl_secret_new("initiator pass", 14, NULL);
+
+        dl_target_ensure(f->core, IQN, NULL);
+        set_credentials(f, &(DlChap){.user = "user", .secret = one});
+        core_fixture_put(f, "target/" IQN, NULL);
+        core_fixture_put(f, "forgotten/" IQN, "{}");
+        again(f);
+        g_assert_null(DL_LOOKUP_TARGET(f->core, IQN));
+        again(f);
+        g_assert_cmpuint(n_secret_files(f), ==, 0);
+        g_assert_null(core_fixture_row(f, "forgotten/" IQN));
+}
+
+/* It goes when its row is gone: until then it may be wanted again. */
+static void test_forget_wanted_meanwhile(CoreFixture *f, gconstpointer data)
+{
+        g_autoptr(DlSecret) one = dl_secret_new("initiator pass", 14, NULL);
+        CoreResult result;
+        DlRequest request;
+        DlTarget *target = dl_target_ensure(f->core, IQN, NULL);
+
+        set_credentials(f, &(DlChap){.user = "user", .secret = one});
+        for (int i = 0; i < 2; i++) {
+                request = core_request(f, &result);
+                dl_flow_forget(target, &request, NULL);
+                CORE_WAIT(f, target->leaving);
+                g_assert_true(target->object.published);
+                if (i == 0) {
+                        dl_target_acquire(target);
+                        dl_target_release(target);
+                } else
+                        dl_target_add_portal(target, "192.0.2.1", 3260, 1);
+                core_expect(&result, DL_ERROR_BUSY);
+        }
+        again(f);
+        target = DL_LOOKUP_TARGET(f->core, IQN);
+        g_assert_nonnull(target);
+        g_assert_cmpuint(target->portals->len, ==, 1);
+        g_assert_true(dl_target_has_credentials(target));
+        g_assert_cmpuint(n_secret_files(f), ==, 1);
 }
 
 /* ---- rows that cannot be understood -------------------------------------------------------- */
@@ -544,6 +589,8 @@ int main(int argc, char *argv[])
         TEST("secrets", test_secrets);
         TEST("secret-file-lost", test_secret_file_lost);
         TEST("forget-takes-secrets", test_forget_takes_secrets);
+        TEST("forget-is-completed", test_forget_is_completed);
+        TEST("forget-wanted-meanwhile", test_forget_wanted_meanwhile);
         TEST("odd-rows", test_odd_rows);
         TEST("journal", test_journal);
         TEST("odd-intents", test_odd_intents);
