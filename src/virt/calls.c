@@ -82,6 +82,7 @@ static void job_free(void *data)
         dl_secret_unref(job->secret);
         g_ptr_array_unref(job->domains);
         g_ptr_array_unref(job->sizes);
+        free(job->reply);
         g_clear_error(&job->error);
         g_free(job);
 }
@@ -139,6 +140,8 @@ static void tell(const DlVirtAnswer *answer, const GError *error, const DlVirtJo
         else if (answer->got_sizes)
                 answer->got_sizes(sizes ? (DlVirtDiskSize *const *)sizes->pdata : NULL,
                                   sizes ? sizes->len : 0, error, answer->userdata);
+        else if (answer->answered)
+                answer->answered(error ? NULL : job->reply, error, answer->userdata);
 }
 
 /* Ends the call; whatever else the callback does, nothing of the call is touched after it. */

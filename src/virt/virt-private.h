@@ -118,6 +118,7 @@ struct DlVirtJob {
         GPtrArray *domains;       /* result: DlVirtDomain */
         GPtrArray *sizes;         /* result: DlVirtDiskSize */
         DlVirtBlockJob block_job; /* result */
+        char *reply;              /* result; libvirt's */
         GError *error;
 
         /* loop thread only */
@@ -137,6 +138,7 @@ typedef struct DlVirtAnswer {
         DlVirtListed listed;
         DlVirtGotBlockJob got_block_job;
         DlVirtGotSizes got_sizes;
+        DlVirtAnswered answered;
         void *userdata;
 } DlVirtAnswer;
 

@@ -222,4 +222,13 @@ DlVirtCall *dl_virt_get_block_job(DlVirt *virt, const char *uuid, const char *al
 DlVirtCall *dl_virt_end_block_job(DlVirt *virt, const char *uuid, const char *alias, bool pivot,
                                   DlVirtDone done, void *userdata);
 
+/*
+ * What QEMU's monitor answers to a command of QMP; both are JSON. That QEMU refuses is an answer,
+ * too. libvirt marks the domain as one that has been meddled with ("tainted: custom-monitor"): only
+ * for what libvirt does not know of. VmNotRunning.
+ */
+typedef void (*DlVirtAnswered)(const char *reply, const GError *error, void *userdata);
+DlVirtCall *dl_virt_ask_qemu(DlVirt *virt, const char *uuid, const char *command,
+                             DlVirtAnswered done, void *userdata);
+
 void dl_virt_cancel(DlVirtCall *call); /* no callback after this; takes NULL */

@@ -432,7 +432,7 @@ class KilledAgain(Walk):
         after = self.settled()
         back()
         killed = 0
-        for step in range(10):
+        for step in range(11):
             for when in ('before', 'waiting', 'after'):
                 point = 'recover:%d:%s' % (step, when)
                 with self.subTest(point):

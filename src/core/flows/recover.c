@@ -9,6 +9,7 @@
 
 #include "core/flows/recover.h"
 #include "core/steps/disk-work.h"
+#include "core/steps/leftover.h"
 #include "core/steps/vdisk-create.h"
 
 /* An unplug that began so long ago is not what anybody still waits for. */
@@ -104,6 +105,24 @@ static bool disk_is_there(DlOperation *op)
         return dl_vm_find_disk(domain, dl_disk_work(op)->disk_alias) != NULL;
 }
 
+static void on_leftover_removed(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_report(userdata, "%s", error->message);
+        dl_op_next(userdata);
+}
+
+/* If it was libvirt's daemon that died, QEMU may have what it does not know of. */
+static void remove_leftover(DlOperation *op)
+{
+        if (!op->vm->live || disk_is_there(op)) {
+                dl_op_next(op);
+                return;
+        }
+        dl_op_wait(op, dl_leftover_remove(op->vm, dl_disk_work(op)->vdisk, on_leftover_removed, op),
+                   (void (*)(void *))dl_leftover_cancel);
+}
+
 static void find_out(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
@@ -178,6 +197,7 @@ static const DlStep recover_steps[] = {
         {"looking at the VM", dl_step_look},
         {"waiting for the guest", ask_guest_again},
         {"looking at the VM", dl_step_look},
+        {"looking into QEMU", remove_leftover},
         {"looking at the VM", find_out},
         {"settling", settle_config},
         {"settling", settle_metadata},

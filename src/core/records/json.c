@@ -74,6 +74,13 @@ JsonArray *dl_json_array(JsonObject *object, const char *name)
         return node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
 }
 
+JsonObject *dl_json_object(JsonObject *object, const char *name)
+{
+        JsonNode *node = json_object_get_member(object, name);
+
+        return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
 JsonObject *dl_json_element(JsonArray *array, unsigned i)
 {
         JsonNode *node = json_array_get_element(array, i);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Reading JSON rows of the store without trusting them: what is missing, or of another type, has
- * the default. Pure. */
+/* Reading JSON (rows of the store, what QEMU answers) without trusting it: what is missing, or of
+ * another type, has the default. Pure. */
 
 #include <json-glib/json-glib.h>
 #include <stdbool.h>
@@ -17,6 +17,8 @@ int64_t dl_json_int(JsonObject *object, const char *name, int64_t min, int64_t m
 bool dl_json_bool(JsonObject *object, const char *name);
 /* NULL, or the array; borrowed. */
 JsonArray *dl_json_array(JsonObject *object, const char *name);
+/* NULL, or the object; borrowed. */
+JsonObject *dl_json_object(JsonObject *object, const char *name);
 /* The element if it is an object, else NULL; borrowed. */
 JsonObject *dl_json_element(JsonArray *array, unsigned i);
 

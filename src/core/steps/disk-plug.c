@@ -6,6 +6,7 @@
 #include "core/steps/disk-place.h"
 #include "core/steps/disk-work.h"
 #include "core/steps/disk-xml.h"
+#include "core/steps/leftover.h"
 
 #include <string.h>
 
@@ -180,10 +181,38 @@ void dl_undo_attach_config(DlOperation *op)
                 detach_config(op);
 }
 
+/* A daemon that dies again and again may have left several. */
+#define LEFTOVERS_MAX 3
+
+static void on_leftover_removed(const GError *error, void *userdata)
+{
+        if (error)
+                dl_disk_fail_called(userdata, error);
+        else
+                dl_step_attach_live(userdata);
+}
+
+/* Whether something that libvirt does not know of stood in the way, and is removed first. */
+static bool remove_leftover(DlOperation *op, const GError *error)
+{
+        DlDiskWork *work = dl_disk_work(op);
+
+        if (!error || !dl_leftover_is_told(error) || work->n_leftovers == LEFTOVERS_MAX)
+                return false;
+        work->n_leftovers++;
+        dl_op_report(op, "Removing what a plug that was cut off has left in QEMU (%s)",
+                     error->message);
+        dl_op_wait(op, dl_leftover_remove(op->vm, work->vdisk, on_leftover_removed, op),
+                   (void (*)(void *))dl_leftover_cancel);
+        return true;
+}
+
 static void on_plugged(const GError *error, void *userdata)
 {
         DlAttachment *a = dl_disk_work_attachment(userdata);
 
+        if (remove_leftover(userdata, error))
+                return;
         if (!error) /* there is no way back but the guest's */
                 dl_disk_work(userdata)->leave_to_recovery = true;
         if (!error && a && dl_last_error_set(&a->last_error, NULL))

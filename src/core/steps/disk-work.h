@@ -42,6 +42,8 @@ typedef struct DlDiskWork {
         sd_event_source *timer;
         bool released;
 
+        unsigned n_leftovers; /* that stood in the way of the plug, and were removed */
+
         void *extra; /* of the flow */
         GDestroyNotify free_extra;
 } DlDiskWork;

@@ -51,11 +51,13 @@ struct DlVirtCall {
         DlVirtListed listed;
         DlVirtGotBlockJob got_block_job;
         DlVirtGotSizes got_sizes;
+        DlVirtAnswered answered;
         uint64_t bytes;
         void *userdata;
 };
 
 static DlVirt *virt;
+static const char *qemu_devices = "", *qemu_nodes = "";
 static GHashTable *domains; /* UUID → Domain */
 static GHashTable *plans;   /* what → Plan */
 static GPtrArray *calls;    /* in flight */
@@ -354,6 +356,7 @@ void fake_virt_forget(void)
         guest = FAKE_GUEST_RELEASES;
         size_of_luns = 1024 * 1024 * 1024;
         late_call = false;
+        fake_qemu_has("", "");
 }
 
 /* ---- effects ------------------------------------------------------------------------------- */
@@ -623,6 +626,28 @@ static void answer_sizes(const DlVirtCall *call, const Domain *domain, const GEr
                         call->userdata);
 }
 
+void fake_qemu_has(const char *devices, const char *nodes)
+{
+        qemu_devices = devices;
+        qemu_nodes = nodes;
+}
+
+/* A guest that releases does so at once. */
+static void answer_monitor(const DlVirtCall *call, const GError *error)
+{
+        bool lists_nodes = strstr(call->text, "query-named-block-nodes");
+        bool lists = lists_nodes || strstr(call->text, "query-block");
+        g_autofree char *reply = g_strdup_printf("{\"return\":[%s]}", lists_nodes ? qemu_nodes
+                                                                      : lists     ? qemu_devices
+                                                                                  : "");
+
+        if (!lists)
+                g_ptr_array_add((GPtrArray *)fake_virt_log(), g_strdup(call->text));
+        if (strstr(call->text, "device_del") && guest == FAKE_GUEST_RELEASES)
+                qemu_devices = "";
+        call->answered(error ? NULL : reply, error, call->userdata);
+}
+
 static int on_answer(sd_event_source *source, void *userdata)
 {
         DlVirtCall *call = userdata;
@@ -650,6 +675,8 @@ static int on_answer(sd_event_source *source, void *userdata)
                 copy.got_block_job(error ? NULL : &block_job, error, copy.userdata);
         else if (copy.got_sizes)
                 answer_sizes(&copy, domain, error);
+        else if (copy.answered)
+                answer_monitor(&copy, error);
         else
                 copy.done(error, copy.userdata);
         tell_answer(uuid);
@@ -674,6 +701,15 @@ static DlVirtCall *call_new(const char *what, const char *uuid, const char *text
         if (!calls)
                 calls = g_ptr_array_new();
         g_ptr_array_add(calls, call);
+        return call;
+}
+
+DlVirtCall *dl_virt_ask_qemu(DlVirt *v, const char *uuid, const char *command, DlVirtAnswered done,
+                             void *userdata)
+{
+        DlVirtCall *call = call_new("qemu", uuid, command, userdata);
+
+        call->answered = done;
         return call;
 }
 

@@ -83,6 +83,10 @@ bool fake_virt_is_held(const char *what); /* such a call waits */
 /* What dl_virt_has_late_call() says. */
 void fake_virt_has_late_call(bool has);
 
+/* What the monitor tells: the elements of two JSON arrays (borrowed), the devices until one is
+ * asked for. */
+void fake_qemu_has(const char *devices, const char *nodes);
+
 /* The files of images that there are: a set. */
 GHashTable *fake_images(void);
 
