@@ -451,3 +451,56 @@ class Freeze(TestCase):
             worst = max(worst, time.monotonic() - started)
             time.sleep(0.05)
         return worst
+
+
+class LeftOut(TestCase):
+    """An optional disk that the VM was started without, and a portal that falls silent in the
+    moment in which the disk is brought."""
+
+    settings = {'iSCSI': {'ConnectTimeoutSec': '2', 'LoginTimeoutSec': '2',
+                          'CommandTimeoutSec': '2', 'CheckIntervalSec': '2'}}
+
+    @classmethod
+    def prepare(cls):
+        cls.lab.start_tgtd('late', '127.0.0.1', 3264)  # nobody discovers it: the gate leads there
+        cls.late = cls.lab.add_target('late', tgtd='late', size=24 * MIB)
+        cls.machine = cls.lab.define_vm('patient')
+
+    def attachment(self):
+        return self.lab.client.get_all(self.path, 'Attachment')
+
+    def test_portal_that_is_silent_when_the_disk_is_brought(self):
+        gate = Gate(self.late)
+        self.addCleanup(gate.stop)
+        self.path = self.attach(self.machine, {
+            'optional': True,
+            'lun': {'type': 'iscsi', 'address': gate.address, 'port': gate.port,
+                    'target': self.late.iqn, 'id': self.late.luns[1].guid}})
+        self.late.tgtd.stop()
+        self.call(self.vm(self.machine), 'Vm', 'Run', '(asa{sv})', [], {})
+        self.assertIs(self.attachment()['LeftOut'], True)
+        self.machine.wait_booted()
+        with Heart(self.machine) as heart:
+            time.sleep(1)  # what is measured is the time, not an event
+        baseline = heart.longest_gap
+
+        gate.mode = 'silent'
+        with Heart(self.machine) as heart:
+            self.late.come_back()
+            self.assertTrue(gate.arrived.wait(20))
+            lab.wait_until(lambda: 'fell silent' in self.attachment()['LastError'][1], 20,
+                           'the reason: %r' % (self.attachment()['LastError'],))
+        self.assertLess(heart.longest_gap, LIMIT + SLACK + baseline)
+        found = self.attachment()
+        self.assertEqual((found['LeftOut'], found['Plugged'], found['LastError'][0]),
+                         (True, False, 'PortalUnreachable'))
+        self.assertEqual(self.get(found['Vm'], 'Vm', 'State'), 'running')
+        self.assertNotIn('iscsi', self.machine.xml())
+        self.assert_consistent()
+
+        gate.reopen()
+        self.wait_property(self.path, 'Attachment', 'Plugged', True, 20)
+        self.wait_property(self.path, 'Attachment', 'LeftOut', False)
+        self.assertEqual(self.attachment()['LastError'], ('', ''))
+        self.machine.guest.wait_disks(lambda disks: len(disks) == 1)
+        self.assert_consistent()
