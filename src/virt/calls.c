@@ -38,6 +38,7 @@ void dl_virt_domain_free(DlVirtDomain *domain)
         g_free(domain->name);
         g_free(domain->live_xml);
         g_free(domain->inactive_xml);
+        g_clear_pointer(&domain->volumes, g_hash_table_unref);
         g_free(domain);
 }
 

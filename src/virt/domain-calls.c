@@ -8,6 +8,7 @@
 
 #include "domain-xml.h"
 #include "util/error.h"
+#include "volumes.h"
 
 #include <string.h>
 
@@ -167,9 +168,10 @@ static void run_get_domain(DlVirtJob *job)
         if (!domain)
                 return;
         d = read_domain(domain);
-        if (d)
+        if (d) {
+                dl_volumes_resolve(job->conn->ptr, d);
                 g_ptr_array_add(job->domains, d);
-        else
+        } else
                 dl_virt_set_domain_error(job, domain, DL_VIRT_NEEDS_NOTHING);
 }
 
@@ -185,9 +187,10 @@ static bool mentions(const DlVirtDomain *d, const char *const *texts)
 /* Takes it. */
 static void add_if_wanted(DlVirtJob *job, const char *const *texts, DlVirtDomain *d)
 {
-        if (!texts || mentions(d, texts))
+        if (!texts || mentions(d, texts)) {
+                dl_volumes_resolve(job->conn->ptr, d);
                 g_ptr_array_add(job->domains, d);
-        else
+        } else
                 dl_virt_domain_free(d);
 }
 

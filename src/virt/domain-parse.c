@@ -24,11 +24,17 @@ void dl_domain_disk_free(DlDomainDisk *disk)
         g_free(disk->target_dev);
         g_free(disk->serial);
         g_free(disk->source);
+        g_free(disk->pool);
         g_free(disk->protocol);
         g_free(disk->host_name);
         g_clear_pointer(&disk->address, g_hash_table_unref);
         g_ptr_array_unref(disk->images);
         g_free(disk);
+}
+
+char *dl_domain_volume_key(const DlDomainDisk *disk)
+{
+        return disk->pool && disk->source ? g_strconcat(disk->pool, "/", disk->source, NULL) : NULL;
 }
 
 void dl_domain_attachment_free(DlDomainAttachment *attachment)
@@ -126,6 +132,8 @@ static void read_source(const xmlNode *layer, DlDomainDisk *disk)
         for (size_t i = 0; i < G_N_ELEMENTS(attributes); i++)
                 if (g_str_equal(disk->type, attributes[i][0]))
                         disk->source = dl_xml_attribute(source, attributes[i][1]);
+        if (g_str_equal(disk->type, "volume"))
+                disk->pool = dl_xml_attribute(source, "pool");
         if (g_str_equal(disk->type, "network")) {
                 const xmlNode *host = dl_xml_child(source, "host");
 

@@ -49,9 +49,10 @@ typedef struct DlDomainDisk {
         char *bus;        /* "virtio", "scsi", "sata", "ide", "usb" … */
         char *target_dev; /* "vda" */
         char *serial;
-        char *source;       /* network: "iqn/N" as written; block: dev; file: file */
-        char *protocol;     /* network: "iscsi" … */
-        char *host_name;    /* network: of the first <host> */
+        char *source;    /* network: "iqn/N" as written; block: dev; file: file; volume: its name */
+        char *pool;      /* volume: the name of its storage pool */
+        char *protocol;  /* network: "iscsi" … */
+        char *host_name; /* network: of the first <host> */
         uint16_t host_port; /* 0: not given */
         bool shareable, readonly;
         unsigned boot_order; /* 0: none */
@@ -63,6 +64,9 @@ typedef struct DlDomainDisk {
         unsigned base_index; /* of the source, as of an image */
         bool mirror_ready;   /* a commit of the uppermost image has caught up */
 } DlDomainDisk;
+
+/* "POOL/VOLUME" (no name of a pool has a slash), newly allocated; NULL: its source is none. */
+char *dl_domain_volume_key(const DlDomainDisk *disk);
 
 /* What is known of any device: where it is, and when it is booted from. */
 typedef struct DlDomainDevice {

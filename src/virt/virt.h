@@ -38,9 +38,11 @@ typedef struct DlVirtDomain {
         char *name;
         DlVirtState state;
         bool persistent, autostart;
-        char *live_xml;     /* NULL if not active */
-        char *inactive_xml; /* NULL if not persistent */
-        uint64_t asked;     /* grows with every call: of two answers, which was asked for later */
+        char *live_xml;      /* NULL if not active */
+        char *inactive_xml;  /* NULL if not persistent */
+        GHashTable *volumes; /* of storage pools, that its disks name: see dl_domain_volume_key() →
+                              * path; NULL: libvirt cannot tell. NULL: none */
+        uint64_t asked;      /* grows with every call: of two answers, which was asked for later */
 } DlVirtDomain;
 
 typedef struct DlVirtEvents {

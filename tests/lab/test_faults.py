@@ -17,6 +17,7 @@ from service import ROOT, TestCase, object_path, secret_fd, vdisk_id
 STATE = '/var/lib/directlun'
 LONG = 'x' * 4096
 ANSWER_DEADLINE = 45.0
+OTHER = '6001405' + 25 * 'c'  # somebody else's NAA
 ENGINE_UNAVAILABLE = lab.BUS_NAME + '.Error.EngineUnavailable'
 SETTINGS = {'iSCSI': {'ConnectTimeoutSec': '1', 'LoginTimeoutSec': '2', 'CommandTimeoutSec': '2',
                       'CheckIntervalSec': '1'}}
@@ -271,6 +272,7 @@ class TargetDies(TestCase):
     def prepare(cls):
         cls.one = cls.lab.add_target('one', luns=2)
         cls.machine = cls.lab.define_vm('guest').start()
+        cls.bystander = cls.lab.define_vm('bystander')
 
     def setUp(self):
         self.tgtd = self.lab.tgtds['tgt']
@@ -337,13 +339,23 @@ class TargetDies(TestCase):
         self.tgtd.kill()
         self.wait_failed()
         other = lab.WORK + '/luns/other.img'
-        self.start_again({1: ('6001405cccccccccccccccccccccccc', 'other', other)})
+        self.start_again({1: (OTHER, 'other', other)})
         lab.wait_until(lambda: self.get(self.path, 'Attachment', 'LastError')[0] == 'GuidMismatch',
                        15, 'the mismatch being told: %r' % (
                            self.get(self.path, 'Attachment', 'LastError'),))
         self.assertIn(self.one.luns[1].guid, self.get(self.path, 'Attachment', 'LastError')[1])
         self.assert_consistent()
+        with open(self.lab.logs + '/directlund.log') as f:
+            self.assertIn('the running VM guest reads and writes it', f.read())
+        # what the VM has now is not what it should have, and nobody else's either
+        stranger = object_path('luns', '3' + OTHER)
+        self.assertEqual(self.get(stranger, 'Lun', 'Holders'), ['vm:guest'])
+        self.assertEqual(self.get(stranger, 'Lun', 'Status'), 'used')
+        with self.assertDBusError('InUse') as refused:
+            self.attach(self.bystander, {'GUID': '3' + OTHER})
+        self.assertIn('vm:guest', refused.exception.message)
         self.method(self.path, 'Attachment', 'HotUnplug')
+        self.assertEqual(self.get(stranger, 'Lun', 'Holders'), [])
         with self.assertDBusError('GuidMismatch'):
             self.method(self.path, 'Attachment', 'HotPlug')
         self.tgtd.kill()

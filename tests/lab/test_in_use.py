@@ -199,6 +199,45 @@ class InUse(TestCase):
                 self.wait_property(object_path('luns', lun.guid), 'Lun', 'Status', 'free')
         self.attach(self.running, {'GUID': lun.guid})
 
+    def test_volumes_of_storage_pools(self):
+        """A disk that names a pool and a volume, and says nothing of a target."""
+        lun = self.lab.add_target('pooled').luns[1]
+        self.connect(lun.target)
+        path = lab.WORK + '/pool.xml'
+        with open(path, 'w') as f:
+            f.write("<pool type='iscsi-direct'><name>array</name><source><host name='127.0.0.1' "
+                    "port='3260'/><device path='%s'/><initiator><iqn "
+                    "name='iqn.2026-11.org.ovirt.test:pool'/></initiator></source></pool>"
+                    % lun.target.iqn)
+        vm = self.lab.define_vm('pooled', str(uuid.uuid4()), devices=(
+            "<disk type='volume'><source pool='array' volume='unit:0:0:1'/><driver name='qemu' "
+            "type='raw'/><target dev='vdq' bus='virtio'/></disk>"))
+
+        self.attach(self.running, {'GUID': lun.guid})  # a pool that nobody knows: nobody can tell
+        self.assertIn(('unknown', 'pooled'), self.facts(lun))
+        self.assertEqual(self.lun_get(lun, 'Holders'), ['vm:running'])
+        self.detach_all(self.running)
+
+        self.lab.virsh('pool-define', path)
+        self.assert_held_by_pooled(lun)
+        self.lab.virsh('pool-start', 'array')
+        self.assert_held_by_pooled(lun)
+        vm.start()
+        self.wait_property(self.vm(vm), 'Vm', 'State', 'running')
+        self.assert_held_by_pooled(lun)
+        vm.guest.wait_disks(lambda disks: len(disks) == 1)
+        vm.destroy()
+        self.lab.virsh('undefine', 'pooled')
+        self.lab.vms.pop('pooled')
+        self.attach(self.running, {'GUID': lun.guid})
+
+    def assert_held_by_pooled(self, lun):
+        with self.assertDBusError('InUse') as refused:
+            self.attach(self.running, {'GUID': lun.guid})
+        self.assertIn('vm:pooled', refused.exception.message)
+        self.assertEqual(self.lun_get(lun, 'Holders'), ['vm:pooled'])
+        self.assertEqual(self.facts(lun)[:2], [('status', 'used'), ('holder', 'vm:pooled')])
+
     def test_pain_15_listing_is_slow(self):
         many = self.lab.add_target('many', luns=200)
         write_partition_table(many.luns[200])

@@ -6,6 +6,7 @@
 
 #include "core/model/attachment-index.h"
 #include "core/model/contents.h"
+#include "core/model/foreign-use.h"
 #include "core/steps/guest-size.h"
 #include "core/steps/vdisk-create.h"
 #include "util/uuid.h"
@@ -39,6 +40,7 @@ void dl_attachment_free(DlAttachment *attachment)
         g_free(attachment->target_dev);
         if (attachment->address)
                 g_hash_table_unref(attachment->address);
+        g_free(attachment->shown);
         dl_last_error_clear(&attachment->last_error);
         dl_object_clear(&attachment->object);
         g_free(attachment);
@@ -101,8 +103,10 @@ static void look_at_disks(DlAttachment *a)
                 a->plugged = live != NULL;
                 dl_object_changed(&a->object, "Plugged");
         }
-        if (!a->plugged)
+        if (!a->plugged) {
                 dl_guest_size_forget(a);
+                dl_set_string(&a->shown, NULL);
+        }
         a->in_config = inactive != NULL;
         take_left_out(a, a->meta->left_out && a->vm->live && !live && inactive);
         if (dl_set_string(&a->target_dev, disk && disk->target_dev ? disk->target_dev : ""))
@@ -122,13 +126,19 @@ static void judge(DlAttachment *a, const DlIscsiLun *shown)
                                     "or stop the VM",
                                     shown->lun, a->meta->iqn, shown->guid, a->meta->guid,
                                     a->vm->name);
-        else if (a->last_error.code != DL_ERROR_GUID_MISMATCH)
+        else if (!a->shown)
                 return;
-        if (!dl_last_error_set(&a->last_error, error))
+        if (dl_last_error_set(&a->last_error, error))
+                dl_object_changed(&a->object, "LastError");
+        if (!dl_set_string(&a->shown, error ? shown->guid : NULL))
                 return;
         if (error)
-                dl_warning("%s", error->message);
-        dl_object_changed(&a->object, "LastError");
+                dl_err("%s", error->message);
+        else
+                dl_notice("LUN %" G_GUINT64_FORMAT " of target %s shows %s again, as VM %s needs",
+                          shown->lun, a->meta->iqn, a->meta->guid, a->vm->name);
+        dl_foreign_use_resolve(a->vm); /* the other one is in use now, or not any more */
+        dl_luns_update(a->object.core);
 }
 
 void dl_attachments_judge(DlTarget *target, const DlIscsiInspection *inspection)

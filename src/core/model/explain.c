@@ -3,6 +3,7 @@
 
 #include "core/model/explain.h"
 #include "core/model/attachment-index.h"
+#include "core/model/foreign-use.h"
 #include "core/model/storage-domain.h"
 
 #include <string.h>
@@ -59,6 +60,36 @@ static const DlAttachment *find_attachment(const DlLun *lun, const DlVm *vm)
         return NULL;
 }
 
+static bool has_by_mistake(const DlLun *lun, const DlVm *vm)
+{
+        g_autoptr(GPtrArray)
+                attachments = dl_attachments_of(lun->object.core, DL_BELONGS_TO_VM, vm->object.id);
+
+        for (unsigned i = 0; i < attachments->len; i++)
+                if (g_strcmp0(((DlAttachment *)attachments->pdata[i])->shown, lun->object.id) == 0)
+                        return true;
+        return false;
+}
+
+/* VMs whose disks may or may not be on it. */
+static void explain_unknown(const DlLun *lun, GPtrArray *facts)
+{
+        g_autoptr(GPtrArray) vms = dl_core_list(lun->object.core, DL_KIND_VM);
+
+        for (unsigned i = 0; i < vms->len; i++) {
+                const DlVm *vm = vms->pdata[i];
+                const char *volume = dl_foreign_use_unknown(vm);
+
+                if (volume)
+                        add(facts, "unknown", vm->name,
+                            g_strdup_printf("VM %s has a disk from the storage pool volume %s, and "
+                                            "libvirt cannot tell whether that is this LUN; define "
+                                            "or start the pool",
+                                            vm->name, volume))
+                                ->object = &vm->object;
+        }
+}
+
 static void explain_vm(const DlLun *lun, const char *holder, GPtrArray *facts)
 {
         const char *name = holder + strlen("vm:");
@@ -70,6 +101,10 @@ static void explain_vm(const DlLun *lun, const char *holder, GPtrArray *facts)
         if (a)
                 text = g_strdup_printf("It is attached to VM %s, which %s", name,
                                        a->plugged ? "has it plugged" : "does not have it plugged");
+        else if (vm && has_by_mistake(lun, vm))
+                text = g_strdup_printf("VM %s reads and writes it by mistake: the number that its "
+                                       "disk had on the target is this LUN's now",
+                                       name);
         else
                 text = g_strdup_printf("VM %s has a disk on it that this service does not manage",
                                        name);
@@ -177,6 +212,7 @@ GPtrArray *dl_lun_explain(const DlLun *lun)
 
         explain_status(lun, facts);
         explain_holders(lun, facts);
+        explain_unknown(lun, facts);
         explain_content(lun, facts);
         explain_unmanage(lun, facts);
         return facts;

@@ -7,10 +7,10 @@
 #include "core/model/target.h"
 
 typedef struct DlFact {
-        const char *about; /* "status", "holder", "content", "unmanage" */
-        char *name;        /* the status; as in Holders; the kind of content; the target's IQN */
-        char *text;        /* for people */
-        const DlObject *object;       /* VM or target; NULL: none */
+        const char *about;      /* "status", "holder", "unknown", "content", "unmanage" */
+        char *name;             /* the status; as in Holders; a VM; the kind of content; the IQN */
+        char *text;             /* for people */
+        const DlObject *object; /* VM or target; NULL: none */
         const DlSignature *signature; /* of content; NULL: none. Borrowed from the LUN */
         bool refused;                 /* an unmanage, without force */
 } DlFact;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Disks of domains that are not ours, named as network disks or as block devices. Loop thread only.
- */
+/* Disks of domains that are not ours, named as network disks, as block devices, or as volumes of
+ * storage pools. Loop thread only. */
 
 #include "core/model/foreign-use.h"
 #include "core/steps/operation.h"
@@ -62,19 +62,27 @@ static bool names_path(const char *source, const DlLun *lun)
         return false;
 }
 
-static bool is_foreign_block(const DlVm *vm, const DlDomainDisk *disk)
+/* The path, or udev's name, of the block device; NULL: it is none, or ours, or cannot be told. */
+static const char *foreign_device(const DlVm *vm, const DlDomainDisk *disk)
 {
-        return !disk->protocol && disk->source && g_str_has_prefix(disk->source, "/dev/") &&
-               !is_ours(vm, disk);
+        g_autofree char *volume = dl_domain_volume_key(disk);
+        const char *device = disk->source;
+
+        if (volume)
+                device = vm->volumes ? g_hash_table_lookup(vm->volumes, volume) : NULL;
+        if (disk->protocol || !device || is_ours(vm, disk))
+                return NULL;
+        return g_str_has_prefix(device, "/dev/") || strstr(device, "-iscsi-") ? device : NULL;
 }
 
 static bool domain_uses(const DlVm *vm, const DlDomain *domain, const DlLun *lun)
 {
         for (unsigned i = 0; domain && i < domain->disks->len; i++) {
                 const DlDomainDisk *disk = domain->disks->pdata[i];
+                const char *device = foreign_device(vm, disk);
 
                 if ((is_foreign_iscsi(vm, disk) && names_lun(disk, lun)) ||
-                    (is_foreign_block(vm, disk) && names_path(disk->source, lun)))
+                    (device && names_path(device, lun)))
                         return true;
         }
         return false;
@@ -82,7 +90,9 @@ static bool domain_uses(const DlVm *vm, const DlDomain *domain, const DlLun *lun
 
 static bool is_foreign_by_path(const DlVm *vm, const DlDomainDisk *disk)
 {
-        return is_foreign_block(vm, disk) && strstr(disk->source, "-iscsi-");
+        const char *device = foreign_device(vm, disk);
+
+        return device && strstr(device, "-iscsi-");
 }
 
 static bool domain_has_any(const DlVm *vm, const DlDomain *domain)
@@ -97,16 +107,69 @@ static bool domain_has_any(const DlVm *vm, const DlDomain *domain)
 bool dl_foreign_use_has_any(const DlVm *vm)
 {
         return domain_has_any(vm, vm->live) || domain_has_any(vm, vm->inactive) ||
-               (vm->block_guids && vm->block_guids->len > 0);
+               (vm->named_guids && vm->named_guids->len > 0);
 }
 
 static void add_block_guids(DlVm *vm, const DlDomain *domain, GPtrArray *guids)
 {
         for (unsigned i = 0; domain && i < domain->disks->len; i++) {
-                const DlDomainDisk *disk = domain->disks->pdata[i];
+                const char *device = foreign_device(vm, domain->disks->pdata[i]);
 
-                if (is_foreign_block(vm, disk))
-                        dl_block_name_guids("/sys", disk->source, guids);
+                if (device)
+                        dl_block_name_guids("/sys", device, guids);
+        }
+}
+
+static bool is_told_already(const DlVm *vm, const char *volume)
+{
+        gpointer path;
+
+        return vm->volumes && g_hash_table_lookup_extended(vm->volumes, volume, NULL, &path) &&
+               !path;
+}
+
+void dl_foreign_use_take_volumes(DlVm *vm, GHashTable *volumes)
+{
+        GHashTableIter iter;
+        gpointer volume, path;
+
+        if (volumes)
+                g_hash_table_iter_init(&iter, volumes);
+        while (volumes && g_hash_table_iter_next(&iter, &volume, &path))
+                if (!path && !is_told_already(vm, volume))
+                        dl_notice("VM %s has a disk from the storage pool volume %s, and libvirt "
+                                  "cannot tell which device that is: whether it is a LUN is not "
+                                  "known",
+                                  vm->name, (char *)volume);
+        if (vm->volumes)
+                g_hash_table_unref(vm->volumes);
+        vm->volumes = volumes ? g_hash_table_ref(volumes) : NULL;
+}
+
+const char *dl_foreign_use_unknown(const DlVm *vm)
+{
+        GHashTableIter iter;
+        gpointer volume, path;
+
+        if (!vm->volumes)
+                return NULL;
+        g_hash_table_iter_init(&iter, vm->volumes);
+        while (g_hash_table_iter_next(&iter, &volume, &path))
+                if (!path)
+                        return volume;
+        return NULL;
+}
+
+/* QEMU goes by the number of the LUN, and has another than we gave it. */
+static void add_mistaken_guids(DlVm *vm, GPtrArray *guids)
+{
+        g_autoptr(GPtrArray) attachments = dl_vm_attachments(vm);
+
+        for (unsigned i = 0; i < attachments->len; i++) {
+                const DlAttachment *a = attachments->pdata[i];
+
+                if (a->shown)
+                        g_ptr_array_add(guids, g_strdup(a->shown));
         }
 }
 
@@ -114,17 +177,18 @@ void dl_foreign_use_resolve(DlVm *vm)
 {
         GPtrArray *guids = g_ptr_array_new_with_free_func(g_free);
 
+        add_mistaken_guids(vm, guids);
         add_block_guids(vm, vm->live, guids);
         add_block_guids(vm, vm->inactive, guids);
-        if (vm->block_guids)
-                g_ptr_array_unref(vm->block_guids);
-        vm->block_guids = guids;
+        if (vm->named_guids)
+                g_ptr_array_unref(vm->named_guids);
+        vm->named_guids = guids;
 }
 
 static bool vm_uses(const DlVm *vm, const DlLun *lun)
 {
         return domain_uses(vm, vm->live, lun) || domain_uses(vm, vm->inactive, lun) ||
-               (vm->block_guids && g_ptr_array_find_with_equal_func(vm->block_guids, lun->object.id,
+               (vm->named_guids && g_ptr_array_find_with_equal_func(vm->named_guids, lun->object.id,
                                                                     g_str_equal, NULL));
 }
 
@@ -148,7 +212,7 @@ bool dl_foreign_use_check(const DlLun *lun, GError **error)
         if (holders->len == 0)
                 return true;
         g_set_error(error, DL_ERROR, DL_ERROR_IN_USE,
-                    "%s is used by %s, in a disk that this service does not manage", lun->object.id,
+                    "%s is used by %s, and not as an attachment of it", lun->object.id,
                     (char *)holders->pdata[0]);
         return false;
 }
@@ -163,7 +227,8 @@ static char **texts_to_find(const DlLun *lun)
         for (unsigned i = 0; i < lun->paths->len; i++)
                 g_ptr_array_add(texts, g_strdup(((DlPath *)lun->paths->pdata[i])->iqn));
         g_ptr_array_add(texts, g_strdup(lun->object.id));
-        if (lun->object.id[0] == '3') /* as udev's wwn- names have it */
+        g_ptr_array_add(texts, g_strdup("<disk type='volume'")); /* which does not name it */
+        if (lun->object.id[0] == '3')                            /* as udev's wwn- names have it */
                 g_ptr_array_add(texts, g_strconcat("0x", lun->object.id + 1, NULL));
         for (unsigned i = 0; i < vms->len; i++) {
                 const DlVm *vm = vms->pdata[i];

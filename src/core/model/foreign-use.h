@@ -19,5 +19,10 @@ void dl_foreign_use_look(DlOperation *op, const DlLun *lun);
 
 bool dl_foreign_use_has_any(const DlVm *vm);
 
+/* What libvirt says of the volumes that its disks name; what it cannot tell is logged. */
+void dl_foreign_use_take_volumes(DlVm *vm, GHashTable *volumes);
+/* "POOL/VOLUME" of which it is not known whether it is a LUN; NULL if there is none. Borrowed. */
+const char *dl_foreign_use_unknown(const DlVm *vm);
+
 /* The VM's domains are new: finds out which LUNs its block devices are. */
 void dl_foreign_use_resolve(DlVm *vm);

@@ -150,7 +150,8 @@ void dl_vm_free(DlVm *vm)
         g_free(vm->name);
         g_free(vm->releasing);
         g_free(vm->kept);
-        g_clear_pointer(&vm->block_guids, g_ptr_array_unref);
+        g_clear_pointer(&vm->named_guids, g_ptr_array_unref);
+        g_clear_pointer(&vm->volumes, g_hash_table_unref);
         g_queue_clear(&vm->queue);
         dl_object_clear(&vm->object);
         g_free(vm);
@@ -199,6 +200,7 @@ DlVm *dl_vm_merge(DlCore *core, const DlVirtDomain *domain)
                 dl_object_publish(&vm->object);
 
         dl_attachments_merge(vm);
+        dl_foreign_use_take_volumes(vm, domain->volumes);
         dl_foreign_use_resolve(vm);
         if (renamed || had_foreign || dl_foreign_use_has_any(vm))
                 dl_luns_update(core);

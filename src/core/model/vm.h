@@ -14,11 +14,13 @@ struct DlVm {
         bool persistent, autostart;
         DlDomain *live;         /* NULL if not active */
         DlDomain *inactive;     /* NULL if transient */
-        GPtrArray *block_guids; /* char *: LUNs that disks of others name as block devices */
+        GPtrArray *named_guids; /* char *: LUNs that disks of others name as block devices, or
+                                 * that ours have by mistake */
         GQueue queue;           /* DlOperation that want it; the head has it */
         unsigned n_aside;       /* operations that will want it again */
         DlVirtCall *look;       /* a look at it under way */
         bool look_again;
+        GHashTable *volumes; /* as DlVirtDomain has them */
         bool looks_held, look_held_back;
         bool unreadable; /* what libvirt says of the running domain cannot be parsed: live is what
                           * was known before */
@@ -58,6 +60,7 @@ struct DlAttachment {
         char *target_dev;         /* "vda"; "" if in neither */
         DlAddress *address;       /* as the domain has it, else as asked for; may be NULL */
         DlLastError last_error;
+        char *shown; /* GUID of the LUN that the running VM has in its place; NULL: it is right */
 
         /* see guest-size.h */
         uint64_t guest_capacity;    /* bytes that the running guest sees; 0: not plugged, or not
