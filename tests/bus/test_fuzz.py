@@ -82,6 +82,7 @@ class Answer:
 
 
 class Fuzz(caller.TestCase):
+    alone = True
     settings = {'iSCSI': {'ConnectTimeoutSec': '1', 'LoginTimeoutSec': '1',
                           'CommandTimeoutSec': '1', 'ResolveTimeoutSec': '1'},
                 'Daemon': {'JobLingerSec': '1', 'LogLevel': 'warning'},

@@ -15,6 +15,7 @@ NO_ROUTE = '192.0.2.1'
 
 
 class Discovery(TestCase):
+    alone = True
     services = ('bus', 'polkit', 'tgt')
     settings = TIMEOUTS
 

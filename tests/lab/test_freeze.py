@@ -160,6 +160,7 @@ class Heart:
 
 
 class Freeze(TestCase):
+    alone = True
     settings = {'iSCSI': {'ConnectTimeoutSec': '2', 'LoginTimeoutSec': '2',
                           'CommandTimeoutSec': '2', 'CheckIntervalSec': '600'},
                 'Libvirt': {'ReleaseTimeoutSec': '3', 'AttachTimeoutSec': '8'}}

@@ -29,6 +29,7 @@ COLLISIONS = {'AlreadyAttached', 'NotAttached', 'InUse', 'NotShareable', 'Busy',
 
 
 class Load(TestCase):
+    alone = True
     settings = {'Daemon': {'LogLevel': 'warning', 'JobLingerSec': '0'},
                 'iSCSI': {'CheckIntervalSec': '1'}}
 

@@ -5,8 +5,8 @@
     sudo DL_BUILD=BUILDDIR tests/lib/runner.py [-k PATTERN] [--keep-going] DIRECTORY|FILE…
 
 A test that is not over in time (its `deadline` attribute, else 120 s) is killed with everything in
-its namespaces and counts as failed; the rest of its class goes on in new ones. Logs of a class are
-shown if something in it failed. Ends with one line "N passed, N failed, N skipped".
+its namespaces and counts as failed; the rest of its class goes on in new ones. Classes run side by
+side. Logs of a class are shown if something in it failed. Ends with one line "N passed, N failed, N skipped".
 """
 
 import argparse
@@ -126,53 +126,60 @@ def inside(path, class_name, methods, fd):
 # ---- outside -------------------------------------------------------------------------------------
 
 class ClassRun:
-    """One run of (the rest of) a class in its namespaces."""
+    """One run of (the rest of) a class in its namespaces. What it says is told to say()."""
 
-    def __init__(self, path, class_name, methods, environment, logs):
-        self.label = '%s.%s' % (os.path.splitext(os.path.basename(path))[0], class_name)
-        self.left = list(methods)
+    def __init__(self, path, test_class, methods, environment, logs, say):
+        self.path, self.test_class = path, test_class
+        self.label = '%s.%s' % (os.path.splitext(os.path.basename(path))[0], test_class.__name__)
+        self.left = list(methods)  # what was not run
+        self.over = False
         self.count = Count()
+        self.deadline = time.monotonic() + CLASS_DEADLINE
+        self._say = say
         self._current = None
         self._failed_before = set()
         self._logs = logs
+        self._buffer = b''
         read, write = os.pipe()
         os.makedirs(logs, exist_ok=True)
         os.chmod(logs, 0o755)
         with open(logs + '/output', 'ab') as output:
             self._process = subprocess.Popen(
                 namespace.command('/usr/bin/python3', '-B', os.path.abspath(__file__), '--inside',
-                                  path, class_name, str(write), *methods),
+                                  path, test_class.__name__, str(write), *methods),
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(write,),
                 env={**environment, 'DL_LAB_LOGS': logs}, preexec_fn=namespace.die_with_parent)
         os.close(write)
         self._pipe = read
-        self._deadline = time.monotonic() + CLASS_DEADLINE
 
-    def _say(self, result, test, text=''):
-        print('%-7s %s.%s%s' % (result, self.label, test, ': ' + text if text else ''), flush=True)
+    def fileno(self):
+        return self._pipe
+
+    def _result(self, result, test, text=''):
+        self._say('%-7s %s.%s%s' % (result, self.label, test, ': ' + text if text else ''))
 
     def _fail(self, test, text):
         self.count.failed += 1
-        self._say('FAILED', test)
-        print('        ' + text.strip().replace('\n', '\n        '), flush=True)
+        self._result('FAILED', test)
+        self._say('        ' + text.strip().replace('\n', '\n        '))
 
     def _event(self, event, test, text):
         if event == 'start':
             self._current = test
-            self._deadline = time.monotonic() + int(text)
+            self.deadline = time.monotonic() + int(text)
         elif event == 'stop':
             self._current = None
             if test in self.left:
                 self.left.remove(test)
-            self._deadline = time.monotonic() + CLASS_DEADLINE
+            self.deadline = time.monotonic() + CLASS_DEADLINE
         elif event == 'note':
-            print('        ' + text, flush=True)
+            self._say('        ' + text)
         elif event == 'passed':
             self.count.passed += 1
-            self._say('passed', test)
+            self._result('passed', test)
         elif event == 'skipped':
             self.count.skipped += 1
-            self._say('skipped', test, text)
+            self._result('skipped', test, text)
         elif event == 'failed' and test not in self._failed_before:
             self._failed_before.add(test)
             self._fail(test, text)
@@ -183,27 +190,22 @@ class ClassRun:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def run(self):
-        """Returns the methods that could not be run; .count has the results."""
-        buffer = b''
-        while True:
-            left = self._deadline - time.monotonic()
-            if left <= 0 or not select.select([self._pipe], [], [], left)[0]:
-                self._kill()
-                self._end_early('not over in time, killed')
-                break
-            chunk = os.read(self._pipe, 65536)
-            if not chunk:
-                self._finish()
-                break
-            *lines, buffer = (buffer + chunk).split(b'\n')
-            for line in lines:
-                message = json.loads(line)
-                self._event(message['event'], message['test'], message['text'])
-        os.close(self._pipe)
-        if self.count.failed:
-            self.show_logs()
-        return self.left
+    def read(self):
+        """What it has told; .over and .count then have the results."""
+        chunk = os.read(self._pipe, 65536)
+        if not chunk:
+            self._finish()
+            return
+        *lines, self._buffer = (self._buffer + chunk).split(b'\n')
+        for line in lines:
+            message = json.loads(line)
+            self._event(message['event'], message['test'], message['text'])
+
+    def kill_if_late(self):
+        if time.monotonic() > self.deadline:
+            self._kill()
+            self._end_early('not over in time, killed')
+            self._end()
 
     def _finish(self):
         try:
@@ -213,13 +215,21 @@ class ClassRun:
             status = 'not ending'
         if self._current or (self.left and not self._failed_before):
             self._end_early('its process ended (%s)' % status)
+        self._end()
 
     def _end_early(self, text):
         """What is left of the class can go on in new namespaces if it was a test that failed."""
         self._fail(self._current or '(the class)', text)
         self.left = [name for name in self.left if self._current and name != self._current]
 
-    def show_logs(self):
+    def _end(self):
+        self.over = True
+        os.close(self._pipe)
+        if self.count.failed:
+            self._show_logs()
+        shutil.rmtree(self._logs, ignore_errors=True)
+
+    def _show_logs(self):
         for directory, _, names in sorted(os.walk(self._logs)):
             for name in sorted(names):
                 path = os.path.join(directory, name)
@@ -228,15 +238,20 @@ class ClassRun:
                     f.seek(max(0, size - LOG_TAIL))
                     text = f.read().decode(errors='replace').strip()
                 if text:
-                    print('        ---- %s' % os.path.relpath(path, self._logs))
-                    print('        ' + text.replace('\n', '\n        '), flush=True)
+                    self._say('        ---- %s' % os.path.relpath(path, self._logs))
+                    self._say('        ' + text.replace('\n', '\n        '))
 
 
 class Runner:
+    """Classes run side by side, as many as there are processors; one whose `alone` attribute is
+    true (it measures time, or takes the machine for itself) runs after them, with no other. What
+    classes say is not mixed: that of each comes when it is over."""
+
     def __init__(self, environment, pattern=None, keep_going=True):
         self._environment = environment
         self._pattern = pattern
         self._keep_going = keep_going
+        self._n_runs = 0
         self.count = Count()
 
     def _methods(self, path, test_class):
@@ -251,24 +266,43 @@ class Runner:
         files = []
         for path in paths:
             files += sorted(glob.glob(path + '/test_*.py')) if os.path.isdir(path) else [path]
+        together, alone = [], []
         for path in files:
             for test_class in classes_of(load(path)):
-                self._run_class(path, test_class)
-                if self.count.failed and not self._keep_going:
-                    return False
+                methods = self._methods(path, test_class)
+                if methods:
+                    (alone if getattr(test_class, 'alone', False) else together).append(
+                        (os.path.abspath(path), test_class, methods))
+        self._run_all(together, min(os.cpu_count(), len(together)))
+        self._run_all(alone, 1)
         return not self.count.failed
 
-    def _run_class(self, path, test_class):
-        left = self._methods(path, test_class)
-        n = 0
-        while left:
-            n += 1
-            logs = '%s/%s.%d' % (self._environment['DL_LOGS'], test_class.__name__, n)
-            run = ClassRun(os.path.abspath(path), test_class.__name__, left, self._environment,
-                           logs)
-            left = run.run()
-            self.count.add(run.count)
-            shutil.rmtree(logs, ignore_errors=True)
+    def _run_all(self, queue, width):
+        running = {}  # ClassRun → what it has said; None: that is shown as it comes
+        while True:
+            while (queue and len(running) < width and
+                   (self._keep_going or not self.count.failed)):
+                said = [] if width > 1 else None
+                running[self._start(*queue.pop(0), said)] = said
+            if not running:
+                return
+            left = min(run.deadline for run in running) - time.monotonic()
+            for run in select.select(running, [], [], max(0, left))[0]:
+                run.read()
+            for run in [r for r in running if not r.over]:
+                run.kill_if_late()
+            for run in [r for r in running if r.over]:
+                for text in running.pop(run) or ():
+                    print(text, flush=True)
+                self.count.add(run.count)
+                if run.left:
+                    queue.insert(0, (run.path, run.test_class, run.left))
+
+    def _start(self, path, test_class, methods, said):
+        self._n_runs += 1
+        logs = '%s/%d' % (self._environment['DL_LOGS'], self._n_runs)
+        say = said.append if said is not None else lambda text: print(text, flush=True)
+        return ClassRun(path, test_class, methods, self._environment, logs, say)
 
 
 def installed(build, directory):
