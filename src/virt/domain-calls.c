@@ -366,12 +366,29 @@ static DlVirtNeeds affect_needs(unsigned affect)
         return affect & DL_VIRT_LIVE ? DL_VIRT_NEEDS_ACTIVE : DL_VIRT_NEEDS_NOTHING;
 }
 
+static bool attach_device(DlVirtJob *job, virDomainPtr domain)
+{
+        if (virDomainAttachDeviceFlags(domain, job->text, affect_flags(job->affect)) == 0)
+                return true;
+        dl_virt_set_domain_error(job, domain, affect_needs(job->affect));
+        return false;
+}
+
 static void run_attach_device(DlVirtJob *job)
 {
         g_autoptr(virDomain) domain = dl_virt_look_up(job);
 
-        if (domain && virDomainAttachDeviceFlags(domain, job->text, affect_flags(job->affect)) < 0)
-                dl_virt_set_domain_error(job, domain, affect_needs(job->affect));
+        if (domain)
+                (void)attach_device(job, domain);
+}
+
+static void run_plug_device(DlVirtJob *job)
+{
+        g_autoptr(virDomain) domain = dl_virt_look_up(job);
+        DlVirtDomain *d = domain && attach_device(job, domain) ? read_domain(domain) : NULL;
+
+        if (d)
+                g_ptr_array_add(job->domains, d);
 }
 
 DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xml,
@@ -382,6 +399,18 @@ DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xm
 
         job->affect = affect;
         return dl_virt_change(virt, job, timeout_usec, done, userdata);
+}
+
+DlVirtCall *dl_virt_plug_device(DlVirt *virt, const char *uuid, const char *xml,
+                                DlVirtAffect affect, uint64_t timeout_usec, DlVirtGotDomain done,
+                                void *userdata)
+{
+        DlVirtJob *job = dl_virt_job_new(run_plug_device, uuid, xml);
+
+        job->affect = affect;
+        job->changes_domain = true;
+        return dl_virt_submit(virt, job, job->uuid, timeout_usec,
+                              (DlVirtAnswer){.got_domain = done, .userdata = userdata});
 }
 
 static void run_update_device(DlVirtJob *job)

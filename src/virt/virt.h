@@ -147,6 +147,11 @@ DlVirtCall *dl_virt_destroy(DlVirt *virt, const char *uuid, DlVirtDone done, voi
 DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xml,
                                   DlVirtAffect affect, uint64_t timeout_usec, DlVirtDone done,
                                   void *userdata);
+/* The same (affect has DL_VIRT_LIVE), and reads the domain then. domain NULL without an error: the
+ * device is there, and the domain could not be read. */
+DlVirtCall *dl_virt_plug_device(DlVirt *virt, const char *uuid, const char *xml,
+                                DlVirtAffect affect, uint64_t timeout_usec, DlVirtGotDomain done,
+                                void *userdata);
 /* Adds a disk element with a boot order to a persistent domain that has <os><boot dev='hd'/>, which
  * libvirt adds by itself: its first disk gets an order that says the same, in the same step. */
 DlVirtCall *dl_virt_attach_boot_disk(DlVirt *virt, const char *uuid, const char *xml,

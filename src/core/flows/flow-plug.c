@@ -96,7 +96,7 @@ static const DlStep plug_steps[] = {
         {"plugging", dl_step_plug_controller, .dry = dl_op_next},
         {"plugging", dl_step_attach_live, .dry = dl_dry_attach_live},
         {"plugging", forget_left_out, .dry = dl_op_next},
-        {"looking at the VM", dl_step_look, .dry = dl_op_next},
+        {"looking at the VM", dl_step_look_at_plugged, .dry = dl_op_next},
         {"finishing", dl_step_settle, .dry = dl_op_next},
 };
 

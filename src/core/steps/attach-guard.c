@@ -24,7 +24,7 @@ struct DlAttachGuard {
         char *vm, *xml, *portal;
         DlVirtAffect affect;
         GArray *remotes; /* DlTcpRemote */
-        DlVirtDone done;
+        DlVirtGotDomain done;
         void *userdata;
 
         sd_event_source *begin; /* NULL: begun */
@@ -216,15 +216,15 @@ static GError *explain(const DlAttachGuard *guard, const GError *error)
         return NULL;
 }
 
-static void on_attached(const GError *error, void *userdata)
+static void on_plugged(const DlVirtDomain *domain, const GError *error, void *userdata)
 {
         DlAttachGuard *guard = userdata;
-        DlVirtDone done = guard->done;
+        DlVirtGotDomain done = guard->done;
         void *for_done = guard->userdata;
         g_autoptr(GError) own = error ? explain(guard, error) : NULL;
 
         guard_free(guard);
-        done(own ? own : error, for_done);
+        done(domain, own ? own : error, for_done);
 }
 
 static int on_begin(sd_event_source *source, void *userdata)
@@ -235,14 +235,13 @@ static int on_begin(sd_event_source *source, void *userdata)
         guard->begin = sd_event_source_disable_unref(guard->begin);
         if (guard->remotes->len > 0)
                 start_watching(guard);
-        guard->call = dl_virt_attach_device(core->virt, guard->vm, guard->xml, guard->affect,
-                                            core->settings->attach_timeout_usec, on_attached,
-                                            guard);
+        guard->call = dl_virt_plug_device(core->virt, guard->vm, guard->xml, guard->affect,
+                                          core->settings->attach_timeout_usec, on_plugged, guard);
         return 0;
 }
 
 DlAttachGuard *dl_attach_guarded(DlCore *core, const char *vm, const char *xml, DlVirtAffect affect,
-                                 const char *const *way, DlVirtDone done, void *userdata)
+                                 const char *const *way, DlVirtGotDomain done, void *userdata)
 {
         DlAttachGuard *guard = g_new(DlAttachGuard, 1);
         DlTcpRemote remote;

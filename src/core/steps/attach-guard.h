@@ -25,11 +25,11 @@
 typedef struct DlAttachGuard DlAttachGuard;
 
 /*
- * Does what dl_virt_attach_device() does; affect has DL_VIRT_LIVE. way: the numeric portals that
+ * Does what dl_virt_plug_device() does; affect has DL_VIRT_LIVE. way: the numeric portals that
  * QEMU's connection goes to; NULL: not known, and then nothing is watched. done: once, from the
  * loop, not after a cancel; errors as there, and PortalUnreachable when the connection was ended
  * and the disk is not plugged.
  */
 DlAttachGuard *dl_attach_guarded(DlCore *core, const char *vm, const char *xml, DlVirtAffect affect,
-                                 const char *const *way, DlVirtDone done, void *userdata);
+                                 const char *const *way, DlVirtGotDomain done, void *userdata);
 void dl_attach_guard_cancel(DlAttachGuard *guard); /* takes NULL */

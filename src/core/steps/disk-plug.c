@@ -207,8 +207,15 @@ static bool remove_leftover(DlOperation *op, const GError *error)
         return true;
 }
 
-static void on_plugged(const GError *error, void *userdata)
+static void on_plugged(const DlVirtDomain *domain, const GError *error, void *userdata)
 {
+        DlOperation *op = userdata;
+
+        if (domain) {
+                dl_vm_release_looks(op->vm);
+                dl_vm_merge(op->core, domain);
+                dl_disk_work(op)->seen_plugged = op->vm->object.published && is_plugged(op);
+        }
         DlAttachment *a = dl_disk_work_attachment(userdata);
 
         if (remove_leftover(userdata, error))
@@ -248,6 +255,14 @@ void dl_step_attach_live(DlOperation *op)
                    dl_attach_guarded(op->core, op->vm->object.id, xml, affect,
                                      (const char *const *)work->proof->way, on_plugged, op),
                    (void (*)(void *))dl_attach_guard_cancel);
+}
+
+void dl_step_look_at_plugged(DlOperation *op)
+{
+        if (dl_disk_work(op)->seen_plugged)
+                dl_op_next(op);
+        else
+                dl_step_look(op);
 }
 
 /* ---- release by the guest ------------------------------------------------------------------ */

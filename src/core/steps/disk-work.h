@@ -23,6 +23,7 @@ typedef struct DlDiskWork {
         bool if_missed;         /* only if it is left out; nobody asked for it otherwise */
         bool in_config;         /* the disk was in the persistent domain when the operation began */
         bool attached_config;   /* by this operation, by itself */
+        bool seen_plugged;      /* libvirt told of the disk when it had plugged it */
         bool leave_to_recovery; /* what the domain says decides how a failure from here on ends */
 
         char *image, *file; /* of the intent; NULL: it is not of images */
@@ -111,3 +112,5 @@ void dl_step_attach_live(DlOperation *op);
 void dl_step_detach_live(DlOperation *op);
 void dl_dry_attach_live(DlOperation *op);
 void dl_dry_detach_live(DlOperation *op);
+/* A look at the VM, unless the disk was seen plugged already. */
+void dl_step_look_at_plugged(DlOperation *op);

@@ -47,7 +47,7 @@ struct DlVirtCall {
         char **images;
         sd_event_source *answer;
         DlVirtDone done;
-        DlVirtGotDomain got;
+        DlVirtGotDomain got, plugged;
         DlVirtListed listed;
         DlVirtGotBlockJob got_block_job;
         DlVirtGotSizes got_sizes;
@@ -596,6 +596,16 @@ static void answer_look(const DlVirtCall *call, const Domain *domain, const GErr
         g_clear_pointer(&seen, seen_free);
 }
 
+static void answer_plug(const DlVirtCall *call, const Domain *domain, const GError *error)
+{
+        Plan *plan = plan_for("look at plugged");
+        DlVirtDomain *seen = error || plan->error ? NULL : look_at(domain);
+
+        plan->error = 0;
+        call->plugged(seen, error, call->userdata);
+        g_clear_pointer(&seen, seen_free);
+}
+
 static void answer_list(const DlVirtCall *call, const GError *error)
 {
         g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(seen_free);
@@ -655,7 +665,7 @@ static int on_answer(sd_event_source *source, void *userdata)
         g_autofree char *what = g_strdup(call->what), *uuid = g_strdup(call->uuid);
         g_autofree char *text = g_strdup(call->text);
         Domain *domain = uuid ? domain_of(uuid) : NULL;
-        bool effect, changes = call->done && uuid;
+        bool effect, changes = (call->done || call->plugged) && uuid;
         g_autoptr(GError) error = error_of(call, domain, &effect);
 
         g_auto(GStrv) files = g_strdupv(call->images);
@@ -665,9 +675,11 @@ static int on_answer(sd_event_source *source, void *userdata)
         copy.uuid = uuid;
         copy.text = text;
         call_free(call);
-        if (copy.done && (!error || effect))
+        if ((copy.done || copy.plugged) && (!error || effect))
                 carry_out(&copy, domain);
-        if (copy.got)
+        if (copy.plugged)
+                answer_plug(&copy, domain, error);
+        else if (copy.got)
                 answer_look(&copy, domain, error);
         else if (copy.listed)
                 answer_list(&copy, error);
@@ -851,16 +863,25 @@ DlVirtCall *dl_virt_destroy(DlVirt *v, const char *uuid, DlVirtDone done, void *
         return change_new("destroy", uuid, NULL, done, userdata);
 }
 
+static const char *const attach_names[] = {
+        [DL_VIRT_LIVE] = "attach live",
+        [DL_VIRT_CONFIG] = "attach config",
+        [DL_VIRT_LIVE | DL_VIRT_CONFIG] = "attach both",
+};
+
 DlVirtCall *dl_virt_attach_device(DlVirt *v, const char *uuid, const char *xml, DlVirtAffect affect,
                                   uint64_t timeout_usec, DlVirtDone done, void *userdata)
 {
-        static const char *const names[] = {
-                [DL_VIRT_LIVE] = "attach live",
-                [DL_VIRT_CONFIG] = "attach config",
-                [DL_VIRT_LIVE | DL_VIRT_CONFIG] = "attach both",
-        };
+        return change_new(attach_names[affect], uuid, xml, done, userdata);
+}
 
-        return change_new(names[affect], uuid, xml, done, userdata);
+DlVirtCall *dl_virt_plug_device(DlVirt *v, const char *uuid, const char *xml, DlVirtAffect affect,
+                                uint64_t timeout_usec, DlVirtGotDomain done, void *userdata)
+{
+        DlVirtCall *call = call_new(attach_names[affect], uuid, xml, userdata);
+
+        call->plugged = done;
+        return call;
 }
 
 DlVirtCall *dl_virt_attach_boot_disk(DlVirt *v, const char *uuid, const char *xml, DlVirtDone done,

@@ -577,6 +577,8 @@ static void test_crash_anywhere(CoreFixture *f, gconstpointer data)
 
                 if (i < 3)
                         fake_virt_hold(crashes[i].what);
+                else
+                        fake_virt_fail("look at plugged", DL_ERROR_LIBVIRT_ERROR, false);
                 attach_as(f, VM_A, &spec, &result);
                 CORE_WAIT(f, i < 3 ? fake_virt_is_held(crashes[i].what)
                                    : fake_domain_disk(VM_A, DL_VIRT_LIVE, alias) != NULL);

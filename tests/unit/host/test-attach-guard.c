@@ -26,7 +26,7 @@ static bool have_namespace;
 /* ---- what the guard is built on ------------------------------------------------------------ */
 
 typedef struct DlVirtCall {
-        DlVirtDone done;
+        DlVirtGotDomain done;
         void *userdata;
         char *vm;
 } Call;
@@ -41,9 +41,9 @@ static void call_free(void *p)
         g_free(call);
 }
 
-DlVirtCall *dl_virt_attach_device(DlVirt *virt, const char *uuid, const char *xml,
-                                  DlVirtAffect affect, uint64_t timeout_usec, DlVirtDone done,
-                                  void *userdata)
+DlVirtCall *dl_virt_plug_device(DlVirt *virt, const char *uuid, const char *xml,
+                                DlVirtAffect affect, uint64_t timeout_usec, DlVirtGotDomain done,
+                                void *userdata)
 {
         Call *call = g_new(Call, 1);
 
@@ -113,7 +113,7 @@ static void teardown(Lab *lab, gconstpointer data)
         sd_event_unref(lab->core.event);
 }
 
-static void on_over(const GError *error, void *userdata)
+static void on_over(const DlVirtDomain *domain, const GError *error, void *userdata)
 {
         Plug *plug = userdata;
 
@@ -138,7 +138,7 @@ static void libvirt_answers(int code)
         Call *call = g_ptr_array_steal_index(calls, 0);
         g_autoptr(GError) error = code < 0 ? NULL : g_error_new(DL_ERROR, code, "libvirt says so");
 
-        call->done(error, call->userdata);
+        call->done(NULL, error, call->userdata);
         call_free(call);
 }
 
