@@ -109,12 +109,15 @@ static void end(DlOperation *op)
         drop_data(op); /* what it kept is let go before the result is told */
         leave_vm(op);
 
-        if (!op->failure)
+        if (!op->failure) {
                 set_state(job, DL_JOB_SUCCEEDED);
-        else if (dl_error_code(op->failure) == DL_ERROR_CANCELLED)
+        } else if (dl_error_code(op->failure) == DL_ERROR_CANCELLED) {
+                if (!op->undone)
+                        dl_op_report(op, "Nothing had to be rolled back");
                 set_state(job, DL_JOB_CANCELLED);
-        else
+        } else {
                 set_state(job, DL_JOB_FAILED);
+        }
         if (dl_last_error_set(&job->error, op->failure))
                 dl_object_changed(&job->object, "Error");
 
@@ -194,11 +197,16 @@ static void pass_kill_point(DlOperation *op, const char *when, const char *when_
                       op->undoing ? when_undoing : when);
 }
 
+static const char *what_it_does(const DlJob *job)
+{
+        return job->phase[0] ? job->phase : "waiting for another one";
+}
+
 static void fail_late(DlOperation *op)
 {
         op->late = false;
         dl_op_failf(op, DL_ERROR_TIMED_OUT, "The operation did not end in time, while it was %s",
-                    op->job.phase[0] ? op->job.phase : "waiting for another one");
+                    what_it_does(&op->job));
 }
 
 /* A step may end within its call: then this loop goes on, rather than recursing. */
@@ -314,6 +322,7 @@ bool dl_job_cancel(DlJob *job, GError **error)
                 return false;
         }
         stop((DlOperation *)job);
+        dl_op_report((DlOperation *)job, "Cancelled while %s", what_it_does(job));
         dl_op_failf((DlOperation *)job, DL_ERROR_CANCELLED, "The job was cancelled");
         return true;
 }
