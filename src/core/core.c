@@ -106,8 +106,12 @@ static int start_initiator(DlCore *core)
         };
 
         core->initiator_name = dl_host_initiator_name(s);
-        return dl_iscsi_new(core->event, core->resolver_workers, core->initiator_name, &limits,
-                            &core->iscsi);
+        int r = dl_iscsi_new(core->event, core->resolver_workers, core->initiator_name, &limits,
+                             &core->iscsi);
+
+        if (r >= 0)
+                dl_iscsi_watch_sizes(core->iscsi, dl_targets_on_resized, core);
+        return r;
 }
 
 static int start_workers(DlCore *core)

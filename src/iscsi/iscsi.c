@@ -42,6 +42,8 @@ struct DlIscsi {
          * each session gets an ISID of its own: random for this initiator, counted within it. */
         uint32_t isid_random;
         uint16_t isid_counter;
+        DlIscsiResized resized; /* NULL: nobody wants to know */
+        void *resized_userdata;
         GQueue operations; /* all, in the order in which they were asked for */
         GQueue waiting;    /* those that have no session yet */
         GQueue sessions;
@@ -74,6 +76,12 @@ int dl_iscsi_new(sd_event *event, DlWorkers *workers, const char *initiator_name
         };
         *ret = iscsi;
         return 0;
+}
+
+void dl_iscsi_watch_sizes(DlIscsi *iscsi, DlIscsiResized resized, void *userdata)
+{
+        iscsi->resized = resized;
+        iscsi->resized_userdata = userdata;
 }
 
 /* ---- operations --------------------------------------------------------------------------- */
@@ -232,6 +240,16 @@ static void on_targets(const struct iscsi_discovery_address *targets, void *user
         operation->kind->targets(operation, targets);
 }
 
+static void on_resized(uint16_t lun, void *userdata)
+{
+        const DlIscsiOperation *operation = userdata;
+        const DlIscsi *iscsi = operation->iscsi;
+
+        if (iscsi->resized)
+                iscsi->resized(operation->iqn, dl_iscsi_lun_from_qemu(lun),
+                               iscsi->resized_userdata);
+}
+
 static void on_closed(DlSession *session, void *owner)
 {
         DlIscsi *iscsi = owner;
@@ -244,6 +262,7 @@ static const DlSessionHandler session_handler = {
         .ready = on_ready,
         .failed = on_failed,
         .targets = on_targets,
+        .resized = on_resized,
         .closed = on_closed,
 };
 

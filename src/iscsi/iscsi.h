@@ -59,6 +59,14 @@ typedef struct DlIscsiCredentials {
 int dl_iscsi_new(sd_event *event, DlWorkers *workers, const char *initiator_name,
                  const DlIscsiLimits *limits, DlIscsi **ret);
 
+/*
+ * A LUN has answered a command, whoever's it is, with the unit attention that its size has changed
+ * (2A/09). The command is sent again by itself; who knows the old size should look again. Not to
+ * begin or end an operation in there.
+ */
+typedef void (*DlIscsiResized)(const char *iqn, uint64_t lun, void *userdata);
+void dl_iscsi_watch_sizes(DlIscsi *iscsi, DlIscsiResized resized, void *userdata);
+
 /* Ends every operation: its callback gets Cancelled, now. Takes NULL. */
 void dl_iscsi_free(DlIscsi *iscsi);
 

@@ -210,6 +210,9 @@ static void on_replied(void *data, const DlReply *reply, void *userdata)
         Command *command = data;
 
         g_queue_remove(&session->sent, command);
+        if (reply->status == DL_STATUS_CHECK_CONDITION &&
+            dl_scsi_sense_is_capacity_changed(&reply->sense))
+                session->handler->resized(command->lun, session->userdata);
         if (again(command, reply)) {
                 g_queue_push_head(&session->waiting, command);
         } else {

@@ -20,6 +20,8 @@ typedef struct DlSessionHandler {
         void (*ready)(void *userdata);
         void (*failed)(const GError *error, void *userdata); /* once; nothing but closed follows */
         void (*targets)(const struct iscsi_discovery_address *targets, void *userdata);
+        void (*resized)(uint16_t lun,
+                        void *userdata); /* CAPACITY DATA HAS CHANGED; closes nothing */
         void (*closed)(DlSession *session, void *owner); /* the session is freed after this */
 } DlSessionHandler;
 
@@ -31,7 +33,7 @@ typedef struct DlSessionConfig {
         const char *host;            /* without brackets */
         uint16_t port;
         const DlSessionHandler *handler;
-        void *userdata; /* of ready, failed, targets; not used after dl_session_close() */
+        void *userdata; /* of all but closed; not used after dl_session_close() */
         void *owner;    /* of closed */
 } DlSessionConfig;
 

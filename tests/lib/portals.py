@@ -472,8 +472,8 @@ class FakeMutual(FakeTarget):
 class UnitAttentions(FakeTarget):
     """Every command of a connection but INQUIRY and REPORT LUNS fails so often first."""
 
-    def __init__(self, count, **arguments):
-        self.count = count
+    def __init__(self, count, code=(0x29, 0), **arguments):
+        self.count, self.code = count, code
         self.seen = {}
         super().__init__(**arguments)
 
@@ -482,7 +482,7 @@ class UnitAttentions(FakeTarget):
         if key not in (0x12, 0xa0):
             self.seen[key] = self.seen.get(key, 0) + 1
             if self.seen[key] <= self.count:
-                return 2, sense(6, 0x29, 0)
+                return 2, sense(6, *self.code)
         return super().command(command)
 
 

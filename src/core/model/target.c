@@ -45,6 +45,7 @@ DlTarget *dl_target_new(DlCore *core, const char *iqn)
         dl_object_init(&target->object, core, DL_KIND_TARGET, iqn);
         target->portals = g_ptr_array_new_with_free_func(portal_free);
         target->connects = g_ptr_array_new();
+        target->resized = g_array_new(FALSE, FALSE, sizeof(uint64_t));
         target->last_error.code = -1;
         return target;
 }
@@ -54,6 +55,7 @@ void dl_target_free(DlTarget *target)
         while (target->connects->len > 0)
                 dl_connect_cancel(target->connects->pdata[0]);
         g_ptr_array_unref(target->connects);
+        g_array_unref(target->resized);
         g_ptr_array_unref(target->portals);
         g_free(target->user);
         g_free(target->target_user);
@@ -332,6 +334,7 @@ static void let_go(DlTarget *target)
                 dl_object_changed(&target->object, "PortalStates");
         }
         target->next_check_usec = 0;
+        g_array_set_size(target->resized, 0);
 }
 
 static void on_secret_forgotten(const GError *error, void *userdata)
@@ -353,6 +356,12 @@ static void forget_unused_secret(DlTarget *target)
 
 #define RETRY_MIN_USEC (G_USEC_PER_SEC / 2)
 
+/* A target that says it all the time is asked no more often than this. */
+#define RESIZED_USEC (1 * G_USEC_PER_SEC)
+
+/* More of them at once are as good as all. */
+#define RESIZED_MAX 64
+
 /* When to look at it (again). A disk that a VM misses is waited for: soon at first, then less and
  * less often. */
 static uint64_t next_check(DlTarget *target, bool missed)
@@ -362,6 +371,8 @@ static uint64_t next_check(DlTarget *target, bool missed)
 
         if (state == DL_TARGET_DISCONNECTED)
                 return dl_now();
+        if (target->resized->len > 0)
+                return dl_now() + RESIZED_USEC;
         if (!missed || state == DL_TARGET_CONNECTED) {
                 target->retry_usec = 0;
                 return dl_now() + interval;
@@ -433,19 +444,42 @@ static void on_checked(const GError *error, void *userdata)
         dl_target_release(target);
 }
 
-/* Asks only for what is in use: the check must be light. All, while nothing is in use yet, or what
- * a VM misses may be anywhere. */
+/* Asks only for what is in use, or has another size: the check must be light. All, while nothing is
+ * in use yet, or what a VM misses may be anywhere. */
 static void check(DlTarget *target)
 {
         g_autoptr(GPtrArray) users = dl_target_users(target);
-        g_autofree uint64_t *luns = g_new0(uint64_t, users->len);
+        g_autoptr(GArray) luns = g_steal_pointer(&target->resized);
+        bool all = users->len == 0 || luns->len >= RESIZED_MAX || dl_target_is_missed(target);
 
+        target->resized = g_array_new(FALSE, FALSE, sizeof(uint64_t));
         for (unsigned i = 0; i < users->len; i++)
-                luns[i] = ((DlAttachment *)users->pdata[i])->meta->lun;
+                g_array_append_val(luns, ((DlAttachment *)users->pdata[i])->meta->lun);
         target->checking = true;
         target->n_jobs++;
-        bool all = users->len == 0 || dl_target_is_missed(target);
-        dl_connect_start(target, all ? NULL : luns, all ? 0 : users->len, on_checked, target);
+        dl_connect_start(target, all ? NULL : (uint64_t *)(void *)luns->data, all ? 0 : luns->len,
+                         on_checked, target);
+}
+
+static bool is_known_resized(const DlTarget *target, uint64_t lun)
+{
+        for (unsigned i = 0; i < target->resized->len; i++)
+                if (g_array_index(target->resized, uint64_t, i) == lun)
+                        return true;
+        return target->resized->len >= RESIZED_MAX;
+}
+
+void dl_targets_on_resized(const char *iqn, uint64_t lun, void *userdata)
+{
+        DlTarget *target = DL_LOOKUP_TARGET((DlCore *)userdata, iqn);
+
+        if (!target || is_known_resized(target, lun))
+                return;
+        g_array_append_val(target->resized, lun);
+        if (target->next_check_usec > 0 && !target->checking) {
+                target->next_check_usec = MIN(target->next_check_usec, next_check(target, false));
+                schedule(target->object.core);
+        }
 }
 
 static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdata)

@@ -51,7 +51,12 @@ struct DlTarget {
         bool checking;            /* the periodic check runs */
         uint64_t next_check_usec; /* monotonic; 0: none is due */
         uint64_t retry_usec;      /* the last pause between looks for what a VM misses */
+        GArray *resized; /* uint64_t: LUNs that told that their sizes have changed, and were
+                          * not looked at since */
 };
+
+/* A DlIscsiResized of the core: the LUN is looked at soon, if somebody needs the target. */
+void dl_targets_on_resized(const char *iqn, uint64_t lun, void *core);
 
 bool dl_target_is_managed(const DlTarget *target);
 bool dl_target_has_credentials(const DlTarget *target);

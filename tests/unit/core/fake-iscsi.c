@@ -20,6 +20,8 @@ typedef struct Portal {
 
 struct DlIscsi {
         sd_event *event;
+        DlIscsiResized resized;
+        void *resized_userdata;
 };
 
 struct DlIscsiOperation {
@@ -35,6 +37,7 @@ struct DlIscsiOperation {
 
 const DlIscsiLimits dl_iscsi_limits_default = {.sessions_max = 1};
 
+static DlIscsi *initiator;    /* the last that was made */
 static GHashTable *portals;   /* address → Portal */
 static GPtrArray *operations; /* in flight */
 
@@ -105,6 +108,11 @@ void fake_portal_names(const char *address, const char *iqn, const char *const *
         portal->names = g_strdup(iqn);
         g_strfreev(portal->named_portals);
         portal->named_portals = g_strdupv((char **)named);
+}
+
+void fake_iscsi_tell_resized(const char *iqn, uint64_t lun)
+{
+        initiator->resized(iqn, lun, initiator->resized_userdata);
 }
 
 unsigned fake_iscsi_in_flight(void)
@@ -335,7 +343,14 @@ int dl_iscsi_new(sd_event *event, DlWorkers *workers, const char *initiator_name
 {
         *ret = g_new0(DlIscsi, 1);
         (*ret)->event = event;
+        initiator = *ret;
         return 0;
+}
+
+void dl_iscsi_watch_sizes(DlIscsi *iscsi, DlIscsiResized resized, void *userdata)
+{
+        iscsi->resized = resized;
+        iscsi->resized_userdata = userdata;
 }
 
 void dl_iscsi_free(DlIscsi *iscsi)

@@ -36,6 +36,9 @@ void fake_portal_names(const char *address, const char *iqn, const char *const *
 /* They take logins at another address, so that what QEMU is told is not what a domain keeps. */
 void fake_portals_redirect(bool so);
 
+/* A LUN answers some command with CAPACITY DATA HAS CHANGED. */
+void fake_iscsi_tell_resized(const char *iqn, uint64_t lun);
+
 unsigned fake_iscsi_in_flight(void);
 unsigned fake_iscsi_n_asked(const char *address); /* but for reads */
 unsigned fake_iscsi_n_read(const char *address);

@@ -321,6 +321,39 @@ static void test_checks(CoreFixture *f, gconstpointer data)
         g_assert_cmpuint(target->next_check_usec, ==, 0);
 }
 
+/* A LUN that says that it has grown is looked at before the next check, in use or not; one that
+ * says so all the time, or of a target that nobody needs, causes no flood. */
+static void test_resized(CoreFixture *f, gconstpointer data)
+{
+        const uint64_t grown = 2ULL << 30;
+        static FakeLun own[] = {{.number = 1, .guid = GUID}, {.number = 2, .guid = GUID "b"}};
+        DlTarget *target = MAKE_TARGET(f, "p1");
+
+        fake_portal_shows("p1", own, 2);
+        f->settings->check_interval_usec = 3600ULL * G_USEC_PER_SEC;
+        fake_iscsi_tell_resized("iqn.2026-11.org.example:nobody", 1);
+        connect_to(f, target, true, -1);
+        const DlLun *lun = DL_LOOKUP_LUN(f->core, own[1].guid);
+        unsigned n_asked = fake_iscsi_n_asked("p1");
+
+        own[1].capacity = grown;
+        for (unsigned i = 0; i < 1000; i++)
+                fake_iscsi_tell_resized(IQN, 2);
+        core_fixture_settle(f);
+        g_assert_cmpuint(fake_iscsi_n_asked("p1"), ==, n_asked);
+        CORE_WAIT(f, lun->capacity == grown);
+        g_assert_cmpuint(fake_iscsi_n_asked("p1"), ==, n_asked + 1);
+        CORE_WAIT(f, !target->checking);
+
+        for (unsigned i = 0; i < 1000; i++)
+                fake_iscsi_tell_resized(IQN, i);
+        unmanage(f, target);
+        fake_iscsi_tell_resized(IQN, 1);
+        core_fixture_settle(f);
+        g_assert_cmpuint(target->next_check_usec, ==, 0);
+        g_assert_cmpuint(fake_iscsi_n_asked("p1"), ==, n_asked + 1);
+}
+
 /* ---- portals and credentials --------------------------------------------------------------- */
 
 static void test_portals(CoreFixture *f, gconstpointer data)
@@ -519,6 +552,7 @@ int main(int argc, char *argv[])
         TEST("hold", test_hold);
         TEST("users", test_users);
         TEST("checks", test_checks);
+        TEST("resized", test_resized);
         TEST("portals", test_portals);
         TEST("discover", test_discover);
         TEST("add-target", test_add_target);

@@ -192,6 +192,60 @@ static void test_inspect_odd(void)
         world_clear(&world);
 }
 
+typedef struct Resized {
+        unsigned n;
+        char *iqn;
+        uint64_t lun;
+} Resized;
+
+static void on_resized(const char *iqn, uint64_t lun, void *userdata)
+{
+        Resized *resized = userdata;
+
+        resized->n++;
+        g_free(resized->iqn);
+        resized->iqn = g_strdup(iqn);
+        resized->lun = lun;
+}
+
+/* CAPACITY DATA HAS CHANGED, to whichever command, is told, and the command is sent again; other
+ * unit attentions are no news of a size. */
+static void test_resized(void)
+{
+        const DlIscsiExtent extent = {.lun = 0, .block_size = 512, .size = 512};
+        g_autofree Resized *resized = g_new0(Resized, 1);
+        World world;
+        Outcome o[2] = {0}, other = {0};
+
+        world_init(&world, &limits_short);
+        inspect(&world, "RESIZED", TARGET("fake"), NULL, NULL, 0, &o[0]); /* nobody wants to know */
+        wait_for(&world, &o[0], 1);
+        assert_good(&o[0]);
+        outcome_clear(&o[0]);
+
+        dl_iscsi_watch_sizes(world.iscsi, on_resized, resized);
+        inspect(&world, "UNIT_ATTENTIONS", TARGET("fake"), NULL, NULL, 0, &other);
+        wait_for(&world, &other, 1);
+        g_assert_cmpuint(resized->n, ==, 0);
+        inspect(&world, "RESIZED_TOO", TARGET("fake"), NULL, NULL, 0, &o[0]);
+        wait_for(&world, &o[0], 1);
+        assert_good(&o[0]);
+        g_assert_cmpuint(o[0].luns[0].capacity, ==, 1 << 20);
+        g_assert_cmpuint(resized->n, >=, 2); /* TEST UNIT READY, READ CAPACITY */
+        g_assert_cmpstr(resized->iqn, ==, TARGET("fake"));
+        g_assert_cmpuint(resized->lun, ==, o[0].luns[0].lun);
+
+        unsigned n = resized->n;
+        read_luns(&world, "RESIZED_TOO", TARGET("fake"), &extent, 1, &o[1]);
+        wait_for(&world, &o[1], 1);
+        g_assert_cmpuint(resized->n, ==, n + 1);
+        outcome_clear(&o[0]);
+        outcome_clear(&o[1]);
+        outcome_clear(&other);
+        world_clear(&world);
+        g_free(resized->iqn);
+}
+
 /* ---- who is who --------------------------------------------------------------------------- */
 
 static void test_chap(void)
@@ -330,6 +384,7 @@ void add_good_tests(void)
         g_test_add_func("/iscsi/inspect", test_inspect);
         g_test_add_func("/iscsi/inspect/many", test_inspect_many);
         g_test_add_func("/iscsi/inspect/odd", test_inspect_odd);
+        g_test_add_func("/iscsi/resized", test_resized);
         g_test_add_func("/iscsi/read", test_read);
         g_test_add_func("/iscsi/chap", test_chap);
         g_test_add_func("/iscsi/chap/thief", test_chap_thief);

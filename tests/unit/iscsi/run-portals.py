@@ -123,6 +123,8 @@ def make_portals(tgtd, second, hole):
         'REJECT': P.Sends(P.reject), 'LOGOUT_REQUEST': P.Sends(P.logout_request),
         'ODD_TARGETS': P.OddTargets(), 'MANY_TARGETS': P.ManyTargets(257),
         'UNIT_ATTENTIONS': P.UnitAttentions(3),
+        'RESIZED': P.UnitAttentions(1, (0x2a, 0x09)),
+        'RESIZED_TOO': P.UnitAttentions(1, (0x2a, 0x09)),
         'UNIT_ATTENTIONS_WITHOUT_END': P.UnitAttentions(1 << 30),
         'DEAF_LUN': P.OneDeafLun(range(256)), 'DEAF_LATE': P.OneDeafLun((0x9e,)),
         'NO_CAPACITY16': P.NoCapacity16(), 'NOT_READY': NotReady(),
