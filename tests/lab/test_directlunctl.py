@@ -402,6 +402,53 @@ class MainJob(CtlTestCase):
         self.ctl('revert', 'drawn', raw['image'])
         self.assertEqual(len(self.json('images', 'drawn')), 1)
 
+    def everything(self):
+        """All that a dry run may not change: libvirt's and the service's, without the jobs."""
+        return (self.vm_one.xml(), self.vm_one.xml('--inactive'),
+                {path: value for path, value in self.lab.client.managed().items()
+                 if '/jobs/' not in path})
+
+    def test_dry_run(self):
+        """What would be done is printed, what would be refused is refused, and nothing changes."""
+        self.connect_one()
+        one, two = (self.one.luns[n].guid for n in (1, 2))
+        self.ctl('attach', 'runner', one, '--alias', 'there')
+        off = self.define_vm('off')
+        before = self.everything()
+        for words, told in {
+                ('attach', 'runner', two, '--alias', 'new'):
+                    ['Would make the vDisk .* of %s$' % two, 'Would plug %s into the running VM '
+                     'runner as vd[b-z] ' % two],
+                ('attach', 'off', two): ['Would add %s to the configuration of VM off as vda' % two],
+                ('create', two): ['Would make the vDisk .* of %s$' % two],
+                ('unplug', 'runner', 'there'): ['Would ask the guest of VM runner to release'],
+                ('detach', 'runner', 'there'): ['Would ask the guest', 'Would remove the attachment'],
+                ('connect', self.one.iqn, '--pin'): ['Would '],
+                ('run', 'off'): ['Would start VM off'],
+                ('stop', 'runner'): ['Would ']}.items():
+            with self.subTest(' '.join(words)):
+                done = self.ctl('--dry-run', *words)
+                for line in done.out.splitlines():
+                    self.assertRegex(line, '^Would ')
+                for expected in told:
+                    self.assertRegex(done.out, '(?m)^' + expected)
+                job = self.json('-n', *words)
+                self.assertEqual((job['kind'], job['DryRun'], job['State']),
+                                 ('job', True, 'succeeded'))
+                self.assertEqual([line for line in job['Report'] if line.startswith('Would ')],
+                                 done.out.splitlines())
+                self.assertEqual(self.everything(), before)
+        self.assertEqual(off.state(), 'shut off')
+        idle = self.ctl('--dry-run', 'plug', 'runner', 'there')
+        self.assertEqual(idle.out, '')
+        for status, words in ((NOT_FOUND, ('create', UNKNOWN_GUID)),
+                              (USAGE, ('cancel', self.json('jobs')[0]['id'])),
+                              (REFUSED, ('attach', 'off', one))):
+            with self.subTest('refused: ' + ' '.join(words)):
+                self.ctl('--dry-run', *words, status=status)
+                self.assertEqual(self.everything(), before)
+        self.assertEqual(len(self.vm_one.guest.disks()), 1)
+
     def test_completion_words(self):
         self.connect_one()
         guid = self.one.luns[1].guid
