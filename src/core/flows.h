@@ -147,7 +147,7 @@ typedef struct DlDeviceSpec {
         unsigned boot_order;      /* 0: none */
         bool propagate_errors, shared, optional, readonly, discard, reservations;
         int plug;                        /* -1: if the VM runs */
-        const char *image;               /* of the vDisk, to read; NULL: the vDisk itself */
+        const char *image;               /* to read, or the current one; NULL: the vDisk itself */
         const char *data_path;           /* NULL: "auto" */
         const char *alias, *description; /* of the vDisk, if it is made by this; NULL: default */
 } DlDeviceSpec;
@@ -158,7 +158,8 @@ DlJob *dl_flow_attach_disk(DlVm *vm, const DlRequest *request, const DlDeviceSpe
 
 /* Action: hot-plug. Repeating is no error. */
 DlJob *dl_flow_plug(DlAttachment *attachment, const DlRequest *request, GError **error);
-/* Another moment of the vDisk from now on, for one that reads a moment. InvalidArgs. */
+/* Another moment of the vDisk from now on, for one that is read-only; one that writes has the
+ * current image, and no other. InvalidArgs. */
 DlJob *dl_flow_plug_image(DlAttachment *attachment, const DlRequest *request, const char *image,
                           GError **error);
 DlJob *dl_flow_unplug(DlAttachment *attachment, const DlRequest *request, GError **error);
@@ -172,7 +173,7 @@ DlJob *dl_flow_detach(DlAttachment *attachment, const DlRequest *request, GError
 
 /* hosts: NULL-terminated, by preference; empty: any. result_string: the host. Action: run-vm. */
 DlJob *dl_flow_run(DlVm *vm, const DlRequest *request, const char *const *hosts, GError **error);
-/* With another moment, of a vDisk of which the VM reads one. InvalidArgs. */
+/* The same, of the VM's disk of the vDisk that has the image. InvalidArgs. */
 DlJob *dl_flow_run_image(DlVm *vm, const DlRequest *request, const char *const *hosts,
                          const char *image, GError **error);
 DlJob *dl_flow_restart(DlVm *vm, const DlRequest *request, const char *const *hosts,

@@ -85,7 +85,8 @@ static const Setting table[] = {
         {"Libvirt", "Uri", FIELD(libvirt_uri), TYPE_URI, "qemu:///system", 0, 0,
          "The libvirt connection whose virtual machines are served."},
         {"Libvirt", "AttachTimeoutSec", FIELD(attach_timeout_usec), TYPE_TIME, "30", 100 * MSEC,
-         3600 * SEC, "How long libvirt may take to plug a disk."},
+         3600 * SEC,
+         "How long libvirt may take to plug a disk, to take a snapshot or to begin a merge."},
         {"Libvirt", "FreezeLimitSec", FIELD(freeze_limit_usec), TYPE_TIME, "1", 100 * MSEC,
          60 * SEC,
          "How long a plug may make a VM stand still until its connection to the portal is ended."},
@@ -99,6 +100,8 @@ static const Setting table[] = {
          "How much must be free there for a snapshot: this, or the size of the LUN if that is less."},
         {"Images", "StackMax", FIELD(images_max), TYPE_COUNT, "16", 1, 64,
          "How many snapshots a vDisk may have at a time. Each makes reading slower."},
+        {"Images", "AgentTimeoutSec", FIELD(agent_timeout_usec), TYPE_TIME, "5", SEC, 600 * SEC,
+         "How long a guest's agent may take to answer before it is told to freeze file systems."},
 
         {"Paths", "StateDirectory", FIELD(state_directory), TYPE_PATH, DL_STATE_DIR, 0, 0,
          "Where the service keeps what must survive a restart."},

@@ -44,6 +44,7 @@ typedef struct DlSettings {
         char *image_directory;
         unsigned image_free_mib;
         unsigned images_max;
+        uint64_t agent_timeout_usec;
 
         /* [Paths] */
         char *state_directory;

@@ -67,9 +67,29 @@ static DlVirtJob *job_new(DlVirtWork run, const char *uuid, const char *alias, c
 
 /* ---- snapshot ------------------------------------------------------------------------------ */
 
+/*
+ * The agent answers. One that hangs is found here, where libvirt can stop waiting for it; not while
+ * it freezes: what it was told, it would do yet, and nobody would tell it to thaw. What limit there
+ * was cannot be asked for; by default there is none.
+ */
+static bool check_agent(DlVirtJob *job, virDomainPtr domain, unsigned seconds)
+{
+        long long now;
+        unsigned ns;
+        bool answers;
+
+        answers = virDomainAgentSetResponseTimeout(domain, (int)seconds, 0) == 0 &&
+                  virDomainGetTime(domain, &now, &ns, 0) == 0;
+        if (!answers)
+                dl_virt_set_domain_error(job, domain, DL_VIRT_NEEDS_ACTIVE);
+        (void)virDomainAgentSetResponseTimeout(domain, VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, 0);
+        return answers;
+}
+
 static void run_snapshot(DlVirtJob *job)
 {
         g_auto(Subject) s = {};
+        unsigned agent_sec = (unsigned)job->bytes[0];
         unsigned flags = VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC |
                          VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA |
                          VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT;
@@ -77,7 +97,9 @@ static void run_snapshot(DlVirtJob *job)
 
         if (!find_subject(job, &s))
                 return;
-        if (job->flag)
+        if (agent_sec > 0 && !check_agent(job, s.domain, agent_sec))
+                return;
+        if (agent_sec > 0)
                 flags |= VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE;
         g_autofree char *xml = dl_snapshot_to_xml(s.parsed, s.disk->target_dev, job->args[1]);
         snapshot = virDomainSnapshotCreateXML(s.domain, xml, flags);
@@ -88,12 +110,13 @@ static void run_snapshot(DlVirtJob *job)
 }
 
 DlVirtCall *dl_virt_snapshot(DlVirt *virt, const char *uuid, const char *alias, const char *file,
-                             bool quiesce, DlVirtDone done, void *userdata)
+                             unsigned agent_sec, uint64_t timeout_usec, DlVirtDone done,
+                             void *userdata)
 {
         DlVirtJob *job = job_new(run_snapshot, uuid, alias, file);
 
-        job->flag = quiesce;
-        return dl_virt_change(virt, job, DL_VIRT_TIMEOUT_USEC, done, userdata);
+        job->bytes[0] = agent_sec;
+        return dl_virt_change(virt, job, timeout_usec, done, userdata);
 }
 
 /* ---- the persistent domain ----------------------------------------------------------------- */
@@ -167,13 +190,13 @@ static void run_commit(DlVirtJob *job)
 }
 
 DlVirtCall *dl_virt_commit_image(DlVirt *virt, const char *uuid, const char *alias,
-                                 const char *file, uint64_t bytes_per_sec, DlVirtDone done,
-                                 void *userdata)
+                                 const char *file, uint64_t bytes_per_sec, uint64_t timeout_usec,
+                                 DlVirtDone done, void *userdata)
 {
         DlVirtJob *job = job_new(run_commit, uuid, alias, file);
 
         job->bytes[0] = bytes_per_sec;
-        return dl_virt_change(virt, job, DL_VIRT_TIMEOUT_USEC, done, userdata);
+        return dl_virt_change(virt, job, timeout_usec, done, userdata);
 }
 
 static void run_get_block_job(DlVirtJob *job)

@@ -199,10 +199,12 @@ DlVirtCall *dl_virt_check_room(DlVirt *virt, const char *file, DlVirtDone done, 
 /* ---- overlays of disks (snapshot-calls.c) ---- */
 
 /* From one moment on the running domain writes to the image instead of what it has written to, and
- * sees no difference. No other disk is touched. quiesce: the guest's file systems are frozen for
- * the moment, by its agent. */
+ * sees no difference. No other disk is touched. agent_sec: the guest's file systems are frozen
+ * for the moment, by its agent, which has to answer a question in so long before; 0: they are not.
+ */
 DlVirtCall *dl_virt_snapshot(DlVirt *virt, const char *uuid, const char *alias, const char *file,
-                             bool quiesce, DlVirtDone done, void *userdata);
+                             unsigned agent_sec, uint64_t timeout_usec, DlVirtDone done,
+                             void *userdata);
 
 /* The persistent domain's disk gets these overlays (NULL-terminated, the uppermost first) over the
  * source that it has. */
@@ -212,8 +214,8 @@ DlVirtCall *dl_virt_set_images(DlVirt *virt, const char *uuid, const char *alias
 /* Begins to write what an overlay of the running domain has into what is right below it.
  * bytes_per_sec 0: as fast as it can. */
 DlVirtCall *dl_virt_commit_image(DlVirt *virt, const char *uuid, const char *alias,
-                                 const char *file, uint64_t bytes_per_sec, DlVirtDone done,
-                                 void *userdata);
+                                 const char *file, uint64_t bytes_per_sec, uint64_t timeout_usec,
+                                 DlVirtDone done, void *userdata);
 
 typedef struct DlVirtBlockJob {
         bool running;

@@ -19,13 +19,14 @@ class ImageCase(TestCase):
     """A vDisk of a VM, and short names for what is done to it."""
 
     settings = {'Images': {'FreeMinMiB': '16'}}
+    agent = False  # in the guest
 
     @classmethod
     def prepare(cls):
         cls.one = cls.lab.add_target('one', size=64 * MIB)
         cls.two = cls.lab.add_target('two', size=32 * MIB)
         cls.lun = cls.one.luns[1]
-        cls.machine = cls.lab.define_vm('painter')
+        cls.machine = cls.lab.define_vm('painter', agent=cls.agent)
 
     def setUp(self):
         self.connect(self.one)
@@ -78,7 +79,7 @@ class ImageCase(TestCase):
         for xml in xmls:
             found = re.findall(r"<source file='(%s/[^']*)'" % IMAGES, xml)
             self.assertEqual(found, list(reversed(files)))
-            self.assertIn(self.one.iqn + '/1', xml)
+            self.assertIn(self.lun.target.iqn + '/1', xml)
         self.assertEqual(self.files(), sorted(files))
 
     def assert_headers_say_nothing(self):

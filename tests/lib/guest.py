@@ -20,6 +20,8 @@ import time
 
 CACHE = '/var/cache/directlun-tests'
 MODULES = ('virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'ata_piix')
+AGENT_MODULES = ('virtio_console',)
+AGENT = '/usr/sbin/qemu-ga'
 
 # One line in is "ID BASE64-OF-A-SCRIPT"; the answer is "@ID STATUS BASE64-OF-ITS-OUTPUT@".
 INIT = r'''#!/bin/busybox sh
@@ -28,6 +30,7 @@ export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
 echo 1 >/proc/sys/kernel/printk
 for m in /modules/*; do insmod $m; done
+[ ! -x /agent ] || /agent
 stty -F /dev/ttyS0 raw -echo
 exec </dev/ttyS0 >/dev/ttyS0 2>&1
 while :; do
@@ -40,8 +43,17 @@ while :; do
 done
 '''
 
+# Of a guest with an agent. /hook, if it is there, is called with "freeze" and "thaw".
+START_AGENT = r'''#!/bin/busybox sh
+printf '#!/bin/sh\n[ ! -e /hook ] || exec sh /hook "$1"\n' >/fsfreeze-hook
+chmod +x /fsfreeze-hook
+n=0
+while ! port=$(ls /dev/vport*) && [ $n -lt 100 ]; do n=$((n + 1)); usleep 50000; done 2>/dev/null
+qemu-ga -d -m virtio-serial -p $port -F/fsfreeze-hook -f /tmp/agent.pid -t /tmp -l /tmp/agent.log
+'''
 
-def _module_order(tree, version):
+
+def _module_order(tree, version, modules):
     """The modules' files, dependencies first."""
     base = '%s/lib/modules/%s' % (tree, version)
     needs = {}
@@ -50,7 +62,7 @@ def _module_order(tree, version):
             name, _, dependencies = line.strip().partition(':')
             needs[name] = dependencies.split()
     order = []
-    for module in MODULES:
+    for module in modules:
         wanted = [n for n in needs if os.path.basename(n) == module + '.ko']
         for name in wanted:
             for path in reversed(needs[name]):
@@ -76,20 +88,46 @@ def _build(directory):
         for name in ('bin', 'dev', 'proc', 'sys', 'tmp', 'modules'):
             os.makedirs(root + '/' + name)
         shutil.copy('/bin/busybox', root + '/bin/busybox')
-        for n, path in enumerate(_module_order(tree, version)):
-            shutil.copy(path, '%s/modules/%02d-%s' % (root, n, os.path.basename(path)))
-        with open(root + '/init', 'w') as f:
-            f.write(INIT)
-        os.chmod(root + '/init', 0o755)
-        subprocess.run('find . | cpio -o -H newc --quiet | gzip -1 > ../initrd.gz', shell=True,
-                       check=True, cwd=root)
-        shutil.move(work + '/initrd.gz', directory)
+        _put_modules(tree, version, MODULES, root)
+        _put_script(root + '/init', INIT)
+        _pack(root, directory + '/initrd.gz')
+        _put_modules(tree, version, MODULES + AGENT_MODULES, root)
+        _put_script(root + '/agent', START_AGENT)
+        _put_program(root, AGENT)
+        _pack(root, directory + '/initrd-agent.gz')
         shutil.move('%s/boot/vmlinuz-%s' % (tree, version), directory + '/vmlinuz')
 
 
+def _put_modules(tree, version, modules, root):
+    for n, path in enumerate(_module_order(tree, version, modules)):
+        shutil.copy(path, '%s/modules/%02d-%s' % (root, n, os.path.basename(path)))
+
+
+def _put_script(path, text):
+    with open(path, 'w') as f:
+        f.write(text)
+    os.chmod(path, 0o755)
+
+
+def _put_program(root, program):
+    """A program of this machine, with the libraries that it needs."""
+    needed = subprocess.run(['ldd', program], check=True, capture_output=True, text=True).stdout
+    for path in [program] + re.findall(r'(/\S+) \(0x', needed):
+        target = root + ('/bin/' + os.path.basename(path) if path == program else path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy(path, target)
+
+
+def _pack(root, initrd):
+    subprocess.run(['sh', '-ec', 'find . | cpio -o -H newc --quiet | gzip -1 >"$1"', 'sh', initrd],
+                   check=True, cwd=root)
+
+
 def image():
-    """The directory with vmlinuz and initrd.gz; made first if need be (needs the network)."""
-    recipe = hashlib.sha256((INIT + ' '.join(MODULES)).encode()).hexdigest()[:12]
+    """The directory with vmlinuz, initrd.gz and initrd-agent.gz, for a guest with QEMU's agent;
+    made first if need be (needs the network)."""
+    recipe = hashlib.sha256(repr((INIT, MODULES, START_AGENT, AGENT_MODULES)).encode())
+    recipe = recipe.hexdigest()[:12]
     directory = '%s/guest-%s' % (CACHE, recipe)
     if os.path.exists(directory):
         return directory
@@ -108,8 +146,11 @@ def image():
     return directory
 
 
-def domain_xml(name, uuid, images, console, devices='', memory=160, machine='q35'):
+def domain_xml(name, uuid, images, console, devices='', memory=160, machine='q35', agent=False):
     """A TCG guest with room for hot plug: PCIe root ports and a virtio-scsi controller."""
+    initrd = 'initrd-agent.gz' if agent else 'initrd.gz'
+    channel = ("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/>"
+               "</channel>") if agent else ''
     pcie = "<controller type='pci' model='pcie-root'/>" + \
         "<controller type='pci' model='pcie-root-port'/>" * 10
     ports = pcie if machine == 'q35' else ''
@@ -117,7 +158,7 @@ def domain_xml(name, uuid, images, console, devices='', memory=160, machine='q35
   <name>{name}</name><uuid>{uuid}</uuid>
   <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>
   <os><type arch='x86_64' machine='{machine}'>hvm</type>
-    <kernel>{images}/vmlinuz</kernel><initrd>{images}/initrd.gz</initrd>
+    <kernel>{images}/vmlinuz</kernel><initrd>{images}/{initrd}</initrd>
     <cmdline>console=ttyS0 quiet panic=-1</cmdline></os>
   <features><acpi/></features>
   <on_poweroff>destroy</on_poweroff><on_reboot>destroy</on_reboot><on_crash>destroy</on_crash>
@@ -126,7 +167,7 @@ def domain_xml(name, uuid, images, console, devices='', memory=160, machine='q35
     <controller type='scsi' index='0' model='virtio-scsi'/>
     <controller type='usb' model='none'/><memballoon model='none'/>
     <serial type='unix'><source mode='bind' path='{console}'/><target port='0'/></serial>
-    {devices}
+    {channel}{devices}
   </devices>
 </domain>'''
 

@@ -372,14 +372,14 @@ class Lab:
     def virsh(self, *argv, timeout=60):
         return self.run('virsh', '-q', *argv, timeout=timeout)
 
-    def define_vm(self, name, uuid=None, devices='', machine='q35'):
-        """Defines a guest with an empty set of disks; not started."""
+    def define_vm(self, name, uuid=None, devices='', machine='q35', agent=False):
+        """Defines a guest with an empty set of disks, and QEMU's agent or not; not started."""
         uuid = uuid or '6d616c00-1ab0-4000-8000-%012x' % (hash_of(name) & 0xffffffffffff)
         vm = Vm(self, name, uuid)
         path = '%s/%s.xml' % (WORK, name)
         with open(path, 'w') as f:
             f.write(guest.domain_xml(name, uuid, guest.image(), vm.console, devices,
-                                     machine=machine))
+                                     machine=machine, agent=agent))
         self.virsh('define', path)
         self.vms[name] = vm
         return vm

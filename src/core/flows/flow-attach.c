@@ -211,6 +211,7 @@ static void complete_meta(DlOperation *op)
         work->disk_alias = dl_disk_alias(id);
         dl_uuid_for_attachment(op->vm->object.id, meta->vdisk, id);
         dl_set_string(&meta->id, id);
+        dl_image_normalize(DL_LOOKUP_VDISK(op->core, meta->vdisk), meta);
         g_free(meta->serial);
         meta->serial = dl_disk_rules_serial(meta);
 }

@@ -5,6 +5,7 @@
  * VM meanwhile. Loop thread only.
  */
 
+#include "core/steps/guest-size.h"
 #include "core/steps/image-work.h"
 #include "core/steps/vdisk-create.h"
 
@@ -29,6 +30,13 @@ static bool check_image(DlVDisk *vdisk, const char *uid, unsigned *ret_index, GE
         return false;
 }
 
+static const char *how_to_run(const DlOperation *op)
+{
+        if (!op->vm)
+                return "attach it to a VM, run that";
+        return dl_vm_is_active(op->vm) ? "plug the disk" : "run its VM";
+}
+
 static void check(DlOperation *op)
 {
         DlVDisk *vdisk = dl_image_work_vdisk(op);
@@ -40,9 +48,10 @@ static void check(DlOperation *op)
                 dl_op_fail(op, g_steal_pointer(&error));
         else if (!dl_image_work_live(op))
                 dl_op_failf(op, DL_ERROR_VM_NOT_RUNNING,
-                            "Images are merged by a VM that runs with them; start the VM of vDisk "
-                            "%s, or plug the disk",
-                            vdisk->alias);
+                            "Images are merged by a VM that runs with them, and none runs with "
+                            "vDisk %s now: %s, then merge. To drop what the images hold instead, "
+                            "revert the vDisk",
+                            vdisk->alias, how_to_run(op));
         else {
                 dl_set_string(&work->file, ((DlImage *)vdisk->images->pdata[index])->file);
                 dl_image_work(op)->is_top = index + 1 == vdisk->images->len;
@@ -100,6 +109,42 @@ static void mark_spoiled(DlOperation *op)
         dl_vdisk_write_images(vdisk, images, on_marked, op);
 }
 
+/* ---- the size ------------------------------------------------------------------------------ */
+
+static void on_resized(const GError *error, void *userdata)
+{
+        if (error)
+                dl_op_report(userdata, "The VM is not told that its LUN has grown: %s",
+                             error->message);
+        dl_op_next(userdata);
+}
+
+/* Of a LUN that has grown: QEMU resizes no disk while it copies; and a guest is not told by QEMU
+ * that what it goes on with, without the image, is larger than the image was. */
+static void resize(DlOperation *op)
+{
+        const DlDiskWork *work = dl_disk_work(op);
+        const DlAttachment *a = dl_disk_work_attachment(op);
+        const DlLun *lun = DL_LOOKUP_LUN(op->core, work->meta->guid);
+
+        if (a && lun && strcmp(a->resize_pending, "refresh") == 0)
+                dl_op_wait(op,
+                           dl_virt_resize_disk(op->core->virt, op->vm->object.id, work->disk_alias,
+                                               lun->capacity, on_resized, op),
+                           (void (*)(void *))dl_virt_cancel);
+        else
+                dl_op_next(op);
+}
+
+static void follow_size(DlOperation *op)
+{
+        const DlProof *proof = dl_disk_work(op)->proof;
+
+        if (proof)
+                dl_guest_sizes_follow(proof->target);
+        dl_op_next(op);
+}
+
 /* ---- the copying --------------------------------------------------------------------------- */
 
 static void start_copying(DlOperation *op)
@@ -109,7 +154,8 @@ static void start_copying(DlOperation *op)
         dl_op_wait(op,
                    dl_virt_commit_image(op->core->virt, op->vm->object.id, work->disk_alias,
                                         work->file, dl_image_work(op)->bytes_per_sec,
-                                        dl_disk_called, op),
+                                        op->core->settings->attach_timeout_usec, dl_disk_called,
+                                        op),
                    (void (*)(void *))dl_virt_cancel);
 }
 
@@ -248,6 +294,7 @@ static const DlStep merge_steps[] = {
         {"merging", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},
         {"merging", decide, .dry = dl_op_next},
         {"merging", mark_spoiled, .dry = dl_op_next},
+        {"merging", resize, .dry = dl_op_next},
         {"merging", start_copying, stop_copying, .dry = tell_copying},
         {"merging", dl_step_let_others, dl_step_take_vm, .dry = dl_op_next},
         {"merging", watch, .open = true, .dry = dl_op_next},
@@ -260,6 +307,7 @@ static const DlStep merge_steps[] = {
         {"finishing", dl_step_drop_files, .dry = dl_op_next},
         {"looking at the VM", dl_step_look, .dry = dl_op_next},
         {"finishing", dl_step_settle, .dry = dl_op_next},
+        {"finishing", follow_size, .dry = dl_op_next},
 };
 
 DlJob *dl_flow_merge(DlVDisk *vdisk, const DlRequest *request, const char *uid,

@@ -55,29 +55,31 @@ static void forget_left_out(DlOperation *op)
                 dl_op_next(op);
 }
 
-/* What it reads, if it is to be another moment. */
+/* What it is to have: another moment to read, or (who writes has no choice) the current image. */
 static void choose_image(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
+        DlVDisk *vdisk = DL_LOOKUP_VDISK(op->core, work->vdisk);
+        g_autofree char *before = g_strdup(work->meta->image);
         g_autoptr(GError) error = NULL;
 
-        if (!work->image || g_strcmp0(work->image, work->meta->image) == 0) {
+        if (!work->image) {
                 dl_op_next(op);
-                return;
-        }
-        if (!work->meta->image || work->in_config ||
-            dl_vm_find_disk(op->vm->live, work->disk_alias)) {
-                dl_op_failf(op, DL_ERROR_INVALID_ARGS,
-                            "Another image is chosen for an attachment that reads one, and is "
-                            "unplugged; VM %s has the vDisk itself, or is using the disk",
-                            op->vm->name);
                 return;
         }
         dl_set_string(&work->meta->image, work->image);
-        if (dl_image_check_attach(DL_LOOKUP_VDISK(op->core, work->vdisk), work->meta, &error))
+        dl_image_normalize(vdisk, work->meta);
+        if (g_strcmp0(work->meta->image, before) == 0)
                 dl_op_next(op);
-        else
+        else if (!dl_image_check_attach(vdisk, work->meta, &error))
                 dl_op_fail(op, g_steal_pointer(&error));
+        else if (work->in_config || dl_vm_find_disk(op->vm->live, work->disk_alias))
+                dl_op_failf(op, DL_ERROR_INVALID_ARGS,
+                            "VM %s is using the disk with what it has now; unplug it first, then "
+                            "plug it with image %s",
+                            op->vm->name, work->image);
+        else
+                dl_op_next(op);
 }
 
 static const DlStep plug_steps[] = {

@@ -59,8 +59,8 @@ static void check_run(DlOperation *op)
                 dl_op_next(op);
 }
 
-/* The attachment that reads some moment of the vDisk that has this image. */
-static const DlDomainAttachment *find_reader(const DlOperation *op, const char *image)
+/* Of the vDisk that has this image. */
+static const DlDomainAttachment *find_attachment(const DlOperation *op, const char *image)
 {
         g_autoptr(GPtrArray) attachments = dl_vm_attachments(op->vm);
 
@@ -68,16 +68,19 @@ static const DlDomainAttachment *find_reader(const DlOperation *op, const char *
                 const DlAttachment *a = attachments->pdata[i];
                 const DlVDisk *vdisk = dl_attachment_vdisk(a);
 
-                if (a->meta->image && vdisk && dl_vdisk_find_image(vdisk, image, NULL))
+                if (vdisk && dl_vdisk_find_image(vdisk, image, NULL))
                         return a->meta;
         }
         return NULL;
 }
 
+/* One that reads is given the moment; one that writes has the current image, or nothing. */
 static void choose_image(DlOperation *op)
 {
         RunWork *work = op->data;
-        const DlDomainAttachment *reader = work->image ? find_reader(op, work->image) : NULL;
+        const DlDomainAttachment *meta = work->image ? find_attachment(op, work->image) : NULL;
+        DlVDisk *vdisk = meta ? DL_LOOKUP_VDISK(op->core, meta->vdisk) : NULL;
+        g_autoptr(DlDomainAttachment) read = NULL;
         g_autoptr(GError) error = NULL;
 
         if (!work->image) {
@@ -90,19 +93,22 @@ static void choose_image(DlOperation *op)
                             op->vm->name);
                 return;
         }
-        if (!reader) {
+        if (!meta) {
                 dl_op_failf(op, DL_ERROR_INVALID_ARGS,
-                            "VM %s has no disk that reads images of the vDisk of image %s: attach "
-                            "it with image and readonly; a disk that is written to is reverted",
+                            "VM %s has no disk of a vDisk with image %s; attach it first",
                             op->vm->name, work->image);
                 return;
         }
-        work->read = dl_domain_attachment_copy(reader);
-        dl_set_string(&work->read->image, work->image);
-        if (dl_image_check_attach(DL_LOOKUP_VDISK(op->core, reader->vdisk), work->read, &error))
-                dl_op_next(op);
-        else
+        read = dl_domain_attachment_copy(meta);
+        dl_set_string(&read->image, work->image);
+        dl_image_normalize(vdisk, read);
+        if (!dl_image_check_attach(vdisk, read, &error)) {
                 dl_op_fail(op, g_steal_pointer(&error));
+                return;
+        }
+        if (g_strcmp0(read->image, meta->image) != 0)
+                work->read = g_steal_pointer(&read);
+        dl_op_next(op);
 }
 
 /* The disk element follows, with what was proven. */

@@ -65,6 +65,31 @@ static void check(DlOperation *op)
                 dl_op_fail(op, g_steal_pointer(&error));
 }
 
+/* A guest goes on with the size that it sees; of a LUN that has grown it is told for itself. */
+static void on_sizes(DlVirtDiskSize *const *sizes, size_t n_sizes, const GError *error,
+                     void *userdata)
+{
+        const char *alias = dl_disk_work(userdata)->disk_alias;
+
+        for (size_t i = 0; i < n_sizes; i++)
+                if (strcmp(sizes[i]->alias, alias) == 0)
+                        dl_image_work(userdata)->bytes = sizes[i]->bytes;
+        if (error)
+                dl_op_fail(userdata, g_error_copy(error));
+        else
+                dl_op_next(userdata);
+}
+
+static void ask_size(DlOperation *op)
+{
+        if (dl_image_work_live(op))
+                dl_op_wait(op,
+                           dl_virt_get_disk_sizes(op->core->virt, op->vm->object.id, on_sizes, op),
+                           (void (*)(void *))dl_virt_cancel);
+        else
+                dl_op_next(op);
+}
+
 /* ---- side effects -------------------------------------------------------------------------- */
 
 static void decide(DlOperation *op)
@@ -80,16 +105,32 @@ static void decide(DlOperation *op)
         dl_op_next(op);
 }
 
+/* QEMU flushes the LUN within the command, over the connection that it has: no end of which would
+ * help, since it waits for the flush on the next. */
+static GError *explain(const GError *error)
+{
+        if (dl_error_code(error) != DL_ERROR_TIMED_OUT)
+                return NULL;
+        return g_error_new(DL_ERROR, DL_ERROR_TIMED_OUT,
+                           "The snapshot has not ended in time: the portal of the LUN has fallen "
+                           "silent, or the guest's agent has, and the VM may stand still until it "
+                           "answers. What has become of it is found out then; see Images");
+}
+
 static void on_snapshot(const GError *error, void *userdata)
 {
+        g_autoptr(GError) own = explain(error);
+
         if (!error) /* the guest writes to it */
                 dl_disk_work(userdata)->leave_to_recovery = true;
-        dl_disk_called(error, userdata);
+        dl_disk_called(own ? own : error, userdata);
 }
 
 static void take(DlOperation *op)
 {
+        const DlSettings *settings = op->core->settings;
         const DlDiskWork *work = dl_disk_work(op);
+        uint64_t agent = dl_image_work(op)->quiesce ? settings->agent_timeout_usec : 0;
 
         if (!dl_image_work_live(op)) {
                 dl_op_next(op);
@@ -97,7 +138,8 @@ static void take(DlOperation *op)
         }
         dl_op_wait(op,
                    dl_virt_snapshot(op->core->virt, op->vm->object.id, work->disk_alias, work->file,
-                                    dl_image_work(op)->quiesce, on_snapshot, op),
+                                    (unsigned)(agent / G_USEC_PER_SEC),
+                                    settings->attach_timeout_usec + agent, on_snapshot, op),
                    (void (*)(void *))dl_virt_cancel);
 }
 
@@ -131,6 +173,7 @@ static const DlStep snapshot_steps[] = {
         {"looking at the VM", dl_step_image_find, .dry = dl_step_image_find},
         {"checking", check, .dry = check},
         {"proving the LUN", dl_step_prove, dl_undo_prove, .dry = dl_step_prove},
+        {"looking at the VM", ask_size, .dry = ask_size},
         {"making an image", dl_op_next, dl_undo_image_look, .dry = dl_op_next},
         {"making an image", dl_step_begin, dl_undo_begin, .firm = true, .dry = dl_dry_begin},
         {"making an image", decide, .dry = dl_op_next},

@@ -3,6 +3,7 @@
 
 #include "core/steps/guest-size.h"
 #include "core/model/attachment-index.h"
+#include "core/records/journal.h"
 #include "core/steps/operation.h"
 
 #include <string.h>
@@ -33,10 +34,12 @@ static bool is_where_qemu_looks(const DlAttachment *a, const DlLun *lun)
         return false;
 }
 
-/* libvirt resizes no read-only disk; an ATA guest never looks at its disk's size again. */
+/* libvirt resizes no read-only disk; an ATA guest never looks at its disk's size again. What was
+ * at a moment has the size that it had then. */
 static const char *what_is_pending(const DlAttachment *a, const DlLun *lun)
 {
-        if (!a->plugged || a->guest_capacity == 0 || !lun || lun->capacity <= a->guest_capacity)
+        if (!a->plugged || a->guest_capacity == 0 || !lun || lun->capacity <= a->guest_capacity ||
+            a->meta->image)
                 return "";
         if (strcmp(a->meta->iface, "virtio") != 0 && strcmp(a->meta->iface, "scsi") != 0)
                 return "restart";
@@ -82,6 +85,55 @@ void dl_guest_sizes_judge(DlLun *lun)
         }
 }
 
+/* ---- following ----------------------------------------------------------------------------- */
+
+static void on_followed(DlJob *job, const GError *error, void *userdata)
+{
+        DlAttachment *a = DL_LOOKUP_ATTACHMENT(job->object.core,
+                                               ((DlObjectRef *)job->objects->pdata[0])->id);
+
+        if (a)
+                a->resizing = false;
+        if (error)
+                dl_notice("A guest does not see that its LUN has grown: %s", error->message);
+}
+
+static void follow(DlAttachment *a)
+{
+        static const DlRequest nobody = {.done = on_followed, .internal = true};
+        DlLun *lun = lun_of(a);
+        g_autoptr(GError) error = NULL;
+
+        if (!lun || a->resizing || !dl_lun_check_usable(lun, NULL))
+                return;
+        judge_pending(a, lun);
+        if (strcmp(a->resize_pending, "refresh") != 0)
+                return;
+        a->resizing = dl_flow_resize(a, &nobody, true, &error) != NULL;
+        if (error)
+                dl_notice("VM %s: %s", a->vm->name, error->message);
+}
+
+/* A VM that was just started sees less than the LUN has if there are images over it. */
+static void follow_all(DlVm *vm)
+{
+        g_autoptr(GPtrArray) attachments = dl_vm_attachments(vm);
+
+        for (unsigned i = 0; i < attachments->len; i++)
+                follow(attachments->pdata[i]);
+}
+
+void dl_guest_sizes_follow(DlTarget *target)
+{
+        if (target->object.core->original)
+                return;
+
+        g_autoptr(GPtrArray) users = dl_target_users(target);
+
+        for (unsigned i = 0; i < users->len; i++)
+                follow(users->pdata[i]);
+}
+
 /* ---- asking -------------------------------------------------------------------------------- */
 
 static uint64_t find_size(DlVirtDiskSize *const *sizes, size_t n_sizes, const char *alias)
@@ -119,8 +171,10 @@ static void on_looked(DlVirtDiskSize *const *sizes, size_t n_sizes, const GError
         vm->size_look = NULL;
         if (error)
                 dl_debug("The disks of VM %s: %s", vm->name, error->message);
-        else
+        else {
                 take_sizes(vm, sizes, n_sizes);
+                follow_all(vm);
+        }
 }
 
 void dl_guest_sizes_look(DlVm *vm)
@@ -206,6 +260,12 @@ static void check(DlOperation *op)
         judge_pending(a, lun);
         if (!dl_lun_check_usable(lun, &error)) {
                 dl_op_fail(op, g_steal_pointer(&error));
+        } else if (dl_intent_is_open(op->core, a->meta->vdisk)) { /* QEMU resizes no disk in it */
+                dl_op_report(op,
+                             "VM %s sees the new size of %s when what is done to the disk now "
+                             "is over",
+                             a->vm->name, a->meta->guid);
+                dl_op_finish(op);
         } else if (strcmp(a->resize_pending, "refresh") == 0) {
                 ((ResizeWork *)op->data)->capacity = lun->capacity;
                 dl_op_next(op);
@@ -267,44 +327,4 @@ DlJob *dl_flow_resize(DlAttachment *a, const DlRequest *request, bool visible, G
         dl_op_concerns(op, DL_KIND_ATTACHMENT, a->object.id);
         dl_op_on_vm(op, a->vm);
         return &op->job;
-}
-
-/* ---- following ----------------------------------------------------------------------------- */
-
-static void on_followed(DlJob *job, const GError *error, void *userdata)
-{
-        DlAttachment *a = DL_LOOKUP_ATTACHMENT(job->object.core,
-                                               ((DlObjectRef *)job->objects->pdata[0])->id);
-
-        if (a)
-                a->resizing = false;
-        if (error)
-                dl_notice("A guest does not see that its LUN has grown: %s", error->message);
-}
-
-static void follow(DlAttachment *a)
-{
-        static const DlRequest nobody = {.done = on_followed, .internal = true};
-        DlLun *lun = lun_of(a);
-        g_autoptr(GError) error = NULL;
-
-        if (!lun || a->resizing || !dl_lun_check_usable(lun, NULL))
-                return;
-        judge_pending(a, lun);
-        if (strcmp(a->resize_pending, "refresh") != 0)
-                return;
-        a->resizing = dl_flow_resize(a, &nobody, true, &error) != NULL;
-        if (error)
-                dl_notice("VM %s: %s", a->vm->name, error->message);
-}
-
-void dl_guest_sizes_follow(DlTarget *target)
-{
-        if (target->object.core->original)
-                return;
-
-        g_autoptr(GPtrArray) users = dl_target_users(target);
-
-        for (unsigned i = 0; i < users->len; i++)
-                follow(users->pdata[i]);
 }

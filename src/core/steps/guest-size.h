@@ -17,8 +17,8 @@ void dl_guest_sizes_look(DlVm *vm);
 /* It is not plugged: what a guest saw of it is past. */
 void dl_guest_size_forget(DlAttachment *attachment);
 
-/* The target was looked at: the guests whose LUNs have grown are told, each by a job "resize" that
- * nobody waits for. A size that QEMU did not take is not tried again. */
+/* The target was looked at: the running guests whose LUNs have grown are told, each by a job
+ * "resize" that nobody waits for. A size that QEMU did not take is not tried again. */
 void dl_guest_sizes_follow(DlTarget *target);
 
 /* Computes ResizePending, and LastError of a LUN that shrank, for the LUN's attachments. */

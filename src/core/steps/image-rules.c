@@ -57,6 +57,18 @@ bool dl_image_check_readers(DlVDisk *vdisk, unsigned first, GError **error)
         return true;
 }
 
+void dl_image_normalize(DlVDisk *vdisk, DlDomainAttachment *meta)
+{
+        DlAttachment *writer = NULL;
+        unsigned index = 0;
+
+        if (meta->image && !meta->readonly && vdisk &&
+            dl_vdisk_find_image(vdisk, meta->image, &index) && index + 1 == vdisk->images->len &&
+            dl_image_writer(vdisk, &writer, NULL) &&
+            (!writer || g_strcmp0(writer->object.id, meta->id) == 0))
+                g_clear_pointer(&meta->image, g_free);
+}
+
 /* What was there at the moment, for reading. */
 static bool check_reader(const DlVDisk *vdisk, const DlDomainAttachment *meta, GError **error)
 {
@@ -67,8 +79,9 @@ static bool check_reader(const DlVDisk *vdisk, const DlDomainAttachment *meta, G
                 problem = "is none of this vDisk; see its Images";
         else if (!meta->readonly || meta->shared)
                 problem =
-                        "can only be read: attach it with readonly, and without shared. To write, "
-                        "attach the vDisk without image";
+                        "can only be read by this VM: attach it with readonly, and without shared. "
+                        "To write from its moment on, revert the vDisk to it, and attach that "
+                        "without image";
         else if (vdisk->images->len == 1)
                 problem = "is the LUN itself, which is written to; take a snapshot first";
         else if (dl_image_is_lost(vdisk, index))

@@ -19,6 +19,10 @@ bool dl_image_writer(DlVDisk *vdisk, DlAttachment **ret, GError **error);
 /* InUse if somebody reads what is in entry first of the stack, or above. */
 bool dl_image_check_readers(DlVDisk *vdisk, unsigned first, GError **error);
 
+/* Who alone writes to the vDisk has the current image, and need not say so: its image is NULL then.
+ */
+void dl_image_normalize(DlVDisk *vdisk, DlDomainAttachment *meta);
+
 /* Whether the vDisk (NULL: a new one) can be attached so. InvalidArgs, NotShareable,
  * UnsupportedInterface. */
 bool dl_image_check_attach(const DlVDisk *vdisk, const DlDomainAttachment *meta, GError **error);

@@ -109,6 +109,7 @@ void dl_step_make_file(DlOperation *op)
 {
         DlCore *core = op->core;
         DlDiskWork *work = dl_disk_work(op);
+        const DlImageWork *iw = dl_image_work(op);
         const DlLun *lun = DL_LOOKUP_LUN(core, work->meta->guid);
 
         if (!work->file) {
@@ -121,8 +122,9 @@ void dl_step_make_file(DlOperation *op)
                 return;
         }
         dl_op_wait(op,
-                   dl_virt_create_image(core->virt, work->file, lun->capacity, free_min(core, lun),
-                                        dl_image_work(op)->keep_file, dl_disk_called, op),
+                   dl_virt_create_image(core->virt, work->file,
+                                        iw->bytes > 0 ? iw->bytes : lun->capacity,
+                                        free_min(core, lun), iw->keep_file, dl_disk_called, op),
                    (void (*)(void *))dl_virt_cancel);
 }
 

@@ -20,6 +20,7 @@ typedef struct DlImageWork {
         GPtrArray *drop;   /* char *: files that nothing needs any more */
         unsigned dropping; /* of them, the next */
         bool keep_file;    /* one that is there already is the image */
+        uint64_t bytes;    /* of the new image; 0: as many as the LUN has */
         bool quiesce;
         uint64_t bytes_per_sec; /* of a merge; 0: as fast as it can */
         bool is_top, ready;     /* of a merge: it needs a pivot; it can have it */

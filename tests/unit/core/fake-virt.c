@@ -946,7 +946,8 @@ DlVirtCall *dl_virt_delete_image(DlVirt *v, const char *file, DlVirtDone done, v
 }
 
 DlVirtCall *dl_virt_snapshot(DlVirt *v, const char *uuid, const char *alias, const char *file,
-                             bool quiesce, DlVirtDone done, void *userdata)
+                             unsigned agent_sec, uint64_t timeout_usec, DlVirtDone done,
+                             void *userdata)
 {
         DlVirtCall *call = change_new("snapshot", uuid, alias, done, userdata);
 
@@ -975,7 +976,8 @@ DlVirtCall *dl_virt_check_room(DlVirt *v, const char *file, DlVirtDone done, voi
 }
 
 DlVirtCall *dl_virt_commit_image(DlVirt *v, const char *uuid, const char *alias, const char *file,
-                                 uint64_t bytes_per_sec, DlVirtDone done, void *userdata)
+                                 uint64_t bytes_per_sec, uint64_t timeout_usec, DlVirtDone done,
+                                 void *userdata)
 {
         DlVirtCall *call = change_new("commit", uuid, alias, done, userdata);
 
