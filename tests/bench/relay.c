@@ -251,7 +251,7 @@ static void do_what_is_due(void)
 
 static const struct timespec *until_next(struct timespec *t)
 {
-        uint64_t next = UINT64_MAX, left;
+        uint64_t next = UINT64_MAX, t_now = now(), left;
 
         if (openings.first)
                 next = openings.first->due;
@@ -259,7 +259,7 @@ static const struct timespec *until_next(struct timespec *t)
                 next = bytes.first->due;
         if (next == UINT64_MAX)
                 return NULL;
-        left = next > now() ? next - now() : 0;
+        left = next > t_now ? next - t_now : 0;
         *t = (struct timespec){.tv_sec = (time_t)(left / 1000000000),
                                .tv_nsec = (long)(left % 1000000000)};
         return t;
