@@ -9,6 +9,7 @@ import subprocess
 
 from gi.repository import GLib
 
+import guest
 import lab
 from service import TestCase, vdisk_id
 
@@ -116,6 +117,20 @@ class Stopped(Base):
                          {size: it['place'] for size, it in seen.items()})
         self.assertEqual({size: self.properties(path)['Address'] for size, path in paths.items()},
                          asked)
+        self.stop_vm(vm)
+        self.detach_all(vm)
+
+    def test_sata_where_the_guest_has_a_driver(self):
+        vm = self.lab.define_vm('ahci', kernel=guest.FULL)
+        disk, other = self.target_with('ahci', {}, {})
+        path = self.attach(vm, {'GUID': disk.guid, 'iface': 'sata', 'index': 1})
+        self.assertEqual(self.properties(path)['Address']['type'], 'drive')
+        self.attach(vm, {'GUID': other.guid, 'iface': 'sata'})
+        self.run_vm(vm)
+        seen = wait_facts(vm, 2)
+        for lun in (disk, other):
+            self.assertEqual(seen[lun.size]['serial'], vdisk_id(lun.guid).replace('-', '')[:20])
+            self.assertIn('/ata', seen[lun.size]['device'])
         self.stop_vm(vm)
         self.detach_all(vm)
 

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A guest for the lab: Debian's cloud kernel, and a busybox initramfs with a shell on its serial
+"""A guest for the lab: one of Debian's kernels, and a busybox initramfs with a shell on its serial
 line.
 
-image() makes the kernel and the initramfs once and keeps them under /var/cache/directlun-tests (the
-kernel is a package that is only unpacked, never installed). Guest talks to a running one.
+image() makes the kernel and the initramfs once and keeps them (see debian.py). Guest talks to a
+running one.
 """
 
 import base64
-import fcntl
-import glob
-import hashlib
 import os
 import re
 import shutil
 import socket
-import subprocess
-import tempfile
 import time
 
-CACHE = '/var/cache/directlun-tests'
-MODULES = ('virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'ata_piix')
+import debian
+
+CLOUD = 'cloud-amd64'  # starts fastest
+FULL = 'amd64'         # has AHCI
+MODULES = {CLOUD: ('virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'ata_piix'),
+           FULL: ('virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'ahci')}
+MEMORY = {CLOUD: 160, FULL: 256}  # MiB
 AGENT_MODULES = ('virtio_console',)
 AGENT = '/usr/sbin/qemu-ga'
 
@@ -53,108 +53,36 @@ qemu-ga -d -m virtio-serial -p $port -F/fsfreeze-hook -f /tmp/agent.pid -t /tmp 
 '''
 
 
-def _module_order(tree, version, modules):
-    """The modules' files, dependencies first."""
-    base = '%s/lib/modules/%s' % (tree, version)
-    needs = {}
-    with open(base + '/modules.dep') as f:
-        for line in f:
-            name, _, dependencies = line.strip().partition(':')
-            needs[name] = dependencies.split()
-    order = []
-    for module in modules:
-        wanted = [n for n in needs if os.path.basename(n) == module + '.ko']
-        for name in wanted:
-            for path in reversed(needs[name]):
-                order.append(path)
-            order.append(name)
-    return [base + '/' + path for path in dict.fromkeys(order)]
+def _build(directory, flavour):
+    """Puts vmlinuz, initrd.gz and initrd-agent.gz into a directory."""
+    tree, version = debian.kernel(flavour)
+    for initrd, modules, agent in (('initrd.gz', (), {}),
+                                   ('initrd-agent.gz', AGENT_MODULES,
+                                    {'scripts': {'agent': START_AGENT}, 'programs': (AGENT,)})):
+        debian.make_initrd('%s/%s' % (directory, initrd), INIT,
+                           debian.module_order(tree, version, MODULES[flavour] + modules),
+                           ('dev', 'proc', 'sys', 'tmp'), **agent)
+    shutil.copy('%s/boot/vmlinuz-%s' % (tree, version), directory + '/vmlinuz')
 
 
-def _build(directory):
-    """Puts vmlinuz and initrd.gz into a directory."""
-    policy = subprocess.run(['apt-cache', 'depends', '--important', 'linux-image-cloud-amd64'],
-                            check=True, capture_output=True, text=True).stdout
-    package = re.search(r'Depends: (linux-image-\S+-cloud-amd64)', policy).group(1)
-    with tempfile.TemporaryDirectory(prefix='directlun-guest.') as work:
-        subprocess.run(['apt-get', '-q', '-o', 'APT::Sandbox::User=root', 'download', package],
-                       check=True, cwd=work, stdout=subprocess.DEVNULL)
-        deb = glob.glob(work + '/*.deb')[0]
-        tree = work + '/kernel'
-        subprocess.run(['dpkg-deb', '-x', deb, tree], check=True)
-        version = os.listdir(tree + '/lib/modules')[0]
-        subprocess.run(['depmod', '-b', tree, version], check=True)
-        root = work + '/root'
-        for name in ('bin', 'dev', 'proc', 'sys', 'tmp', 'modules'):
-            os.makedirs(root + '/' + name)
-        shutil.copy('/bin/busybox', root + '/bin/busybox')
-        _put_modules(tree, version, MODULES, root)
-        _put_script(root + '/init', INIT)
-        _pack(root, directory + '/initrd.gz')
-        _put_modules(tree, version, MODULES + AGENT_MODULES, root)
-        _put_script(root + '/agent', START_AGENT)
-        _put_program(root, AGENT)
-        _pack(root, directory + '/initrd-agent.gz')
-        shutil.move('%s/boot/vmlinuz-%s' % (tree, version), directory + '/vmlinuz')
-
-
-def _put_modules(tree, version, modules, root):
-    for n, path in enumerate(_module_order(tree, version, modules)):
-        shutil.copy(path, '%s/modules/%02d-%s' % (root, n, os.path.basename(path)))
-
-
-def _put_script(path, text):
-    with open(path, 'w') as f:
-        f.write(text)
-    os.chmod(path, 0o755)
-
-
-def _put_program(root, program):
-    """A program of this machine, with the libraries that it needs."""
-    needed = subprocess.run(['ldd', program], check=True, capture_output=True, text=True).stdout
-    for path in [program] + re.findall(r'(/\S+) \(0x', needed):
-        target = root + ('/bin/' + os.path.basename(path) if path == program else path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copy(path, target)
-
-
-def _pack(root, initrd):
-    subprocess.run(['sh', '-ec', 'find . | cpio -o -H newc --quiet | gzip -1 >"$1"', 'sh', initrd],
-                   check=True, cwd=root)
-
-
-def image():
+def image(flavour=CLOUD):
     """The directory with vmlinuz, initrd.gz and initrd-agent.gz, for a guest with QEMU's agent;
     made first if need be (needs the network)."""
-    recipe = hashlib.sha256(repr((INIT, MODULES, START_AGENT, AGENT_MODULES)).encode())
-    recipe = recipe.hexdigest()[:12]
-    directory = '%s/guest-%s' % (CACHE, recipe)
-    if os.path.exists(directory):
-        return directory
-    os.makedirs(CACHE, exist_ok=True)
-    with open(CACHE + '/lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(directory):
-            fresh = tempfile.mkdtemp(dir=CACHE)
-            try:
-                _build(fresh)
-                os.chmod(fresh, 0o755)
-                os.rename(fresh, directory)
-            except BaseException:
-                shutil.rmtree(fresh)
-                raise
-    return directory
+    recipe = debian.recipe(INIT, MODULES[flavour], START_AGENT, AGENT_MODULES)
+    return debian.kept('guest-' + flavour, recipe, lambda directory: _build(directory, flavour))
 
 
-def domain_xml(name, uuid, images, console, devices='', memory=160, machine='q35', agent=False):
-    """A TCG guest with room for hot plug: PCIe root ports and a virtio-scsi controller."""
+def domain_xml(name, uuid, images, console, devices='', memory=MEMORY[CLOUD], machine='q35',
+               agent=False, kind='qemu'):
+    """A guest (kind: of TCG, or 'kvm') with room for hot plug: PCIe root ports and a virtio-scsi
+    controller."""
     initrd = 'initrd-agent.gz' if agent else 'initrd.gz'
     channel = ("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/>"
                "</channel>") if agent else ''
     pcie = "<controller type='pci' model='pcie-root'/>" + \
         "<controller type='pci' model='pcie-root-port'/>" * 10
     ports = pcie if machine == 'q35' else ''
-    return f'''<domain type='qemu'>
+    return f'''<domain type='{kind}'>
   <name>{name}</name><uuid>{uuid}</uuid>
   <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>
   <os><type arch='x86_64' machine='{machine}'>hvm</type>

@@ -372,14 +372,15 @@ class Lab:
     def virsh(self, *argv, timeout=60):
         return self.run('virsh', '-q', *argv, timeout=timeout)
 
-    def define_vm(self, name, uuid=None, devices='', machine='q35', agent=False):
+    def define_vm(self, name, uuid=None, devices='', machine='q35', agent=False,
+                  kernel=guest.CLOUD):
         """Defines a guest with an empty set of disks, and QEMU's agent or not; not started."""
         uuid = uuid or '6d616c00-1ab0-4000-8000-%012x' % (hash_of(name) & 0xffffffffffff)
         vm = Vm(self, name, uuid)
         path = '%s/%s.xml' % (WORK, name)
         with open(path, 'w') as f:
-            f.write(guest.domain_xml(name, uuid, guest.image(), vm.console, devices,
-                                     machine=machine, agent=agent))
+            f.write(guest.domain_xml(name, uuid, guest.image(kernel), vm.console, devices,
+                                     guest.MEMORY[kernel], machine, agent))
         self.virsh('define', path)
         self.vms[name] = vm
         return vm
