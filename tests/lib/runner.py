@@ -54,6 +54,8 @@ class Count:
 class Reporter(unittest.TestResult):
     """Tells the outside, one JSON line for each thing that happens."""
 
+    default_deadline = DEADLINE
+
     def __init__(self, stream):
         super().__init__()
         self._stream = stream
@@ -64,11 +66,13 @@ class Reporter(unittest.TestResult):
         self._stream.write(json.dumps({'event': event, 'test': name, 'text': text}) + '\n')
         self._stream.flush()
 
+    def deadline_of(self, test):
+        return getattr(getattr(test, test._testMethodName), 'deadline', self.default_deadline)
+
     def startTest(self, test):
         super().startTest(test)
         self._failed = False
-        method = getattr(test, test._testMethodName)
-        self.tell('start', test, str(getattr(method, 'deadline', DEADLINE)))
+        self.tell('start', test, str(self.deadline_of(test)))
 
     def stopTest(self, test):
         super().stopTest(test)
@@ -125,19 +129,67 @@ def inside(path, class_name, methods, fd):
 
 # ---- outside -------------------------------------------------------------------------------------
 
-class ClassRun:
-    """One run of (the rest of) a class in its namespaces. What it says is told to say()."""
+class ClassResults:
+    """What a class's reporter tells, as lines that are told to say(), and numbers."""
 
-    def __init__(self, path, test_class, methods, environment, logs, say):
-        self.path, self.test_class = path, test_class
+    def __init__(self, path, test_class, methods, say, timed=False):
         self.label = '%s.%s' % (os.path.splitext(os.path.basename(path))[0], test_class.__name__)
         self.left = list(methods)  # what was not run
-        self.over = False
         self.count = Count()
-        self.deadline = time.monotonic() + CLASS_DEADLINE
+        self.current = None  # the test that is under way
+        self.deadline = time.monotonic() + CLASS_DEADLINE  # of that
+        self.failed_before = set()
+        self.lost = False  # its process is, too early
+        self.timed = timed
         self._say = say
-        self._current = None
-        self._failed_before = set()
+
+    def _result(self, result, test, text=''):
+        self._say('%-7s %s.%s%s' % (result, self.label, test, ': ' + text if text else ''))
+
+    def _fail(self, test, text):
+        self.count.failed += 1
+        self._result('FAILED', test)
+        self._say('        ' + text.strip().replace('\n', '\n        '))
+
+    def event(self, event, test, text):
+        if event == 'start':
+            self.current = test
+            self._started = time.monotonic()
+            self.deadline = self._started + int(text)
+        elif event == 'stop':
+            self.current = None
+            if test in self.left:
+                self.left.remove(test)
+            self.deadline = time.monotonic() + CLASS_DEADLINE
+        elif event == 'note':
+            self._say('        ' + text)
+        elif event == 'passed':
+            self.count.passed += 1
+            self._result('passed', test, 'in %.1f s' % (time.monotonic() - self._started)
+                         if self.timed else '')
+        elif event == 'skipped':
+            self.count.skipped += 1
+            self._result('skipped', test, text)
+        elif event == 'failed' and test not in self.failed_before:
+            self.failed_before.add(test)
+            self._fail(test, text)
+            if test.startswith('setUpClass'):
+                self.left = []
+
+    def end_early(self, text):
+        """What is left of the class can go on elsewhere if it was a test that failed."""
+        self.lost = True
+        self._fail(self.current or '(the class)', text)
+        self.left = [name for name in self.left if self.current and name != self.current]
+
+
+class ClassRun(ClassResults):
+    """One run of (the rest of) a class in its namespaces."""
+
+    def __init__(self, path, test_class, methods, environment, logs, say):
+        super().__init__(path, test_class, methods, say)
+        self.path, self.test_class = path, test_class
+        self.over = False
         self._logs = logs
         self._buffer = b''
         read, write = os.pipe()
@@ -155,37 +207,6 @@ class ClassRun:
     def fileno(self):
         return self._pipe
 
-    def _result(self, result, test, text=''):
-        self._say('%-7s %s.%s%s' % (result, self.label, test, ': ' + text if text else ''))
-
-    def _fail(self, test, text):
-        self.count.failed += 1
-        self._result('FAILED', test)
-        self._say('        ' + text.strip().replace('\n', '\n        '))
-
-    def _event(self, event, test, text):
-        if event == 'start':
-            self._current = test
-            self.deadline = time.monotonic() + int(text)
-        elif event == 'stop':
-            self._current = None
-            if test in self.left:
-                self.left.remove(test)
-            self.deadline = time.monotonic() + CLASS_DEADLINE
-        elif event == 'note':
-            self._say('        ' + text)
-        elif event == 'passed':
-            self.count.passed += 1
-            self._result('passed', test)
-        elif event == 'skipped':
-            self.count.skipped += 1
-            self._result('skipped', test, text)
-        elif event == 'failed' and test not in self._failed_before:
-            self._failed_before.add(test)
-            self._fail(test, text)
-            if test.startswith('setUpClass'):
-                self.left = []
-
     def _kill(self):
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
@@ -199,12 +220,12 @@ class ClassRun:
         *lines, self._buffer = (self._buffer + chunk).split(b'\n')
         for line in lines:
             message = json.loads(line)
-            self._event(message['event'], message['test'], message['text'])
+            self.event(message['event'], message['test'], message['text'])
 
     def kill_if_late(self):
         if time.monotonic() > self.deadline:
             self._kill()
-            self._end_early('not over in time, killed')
+            self.end_early('not over in time, killed')
             self._end()
 
     def _finish(self):
@@ -213,14 +234,9 @@ class ClassRun:
         except subprocess.TimeoutExpired:
             self._kill()
             status = 'not ending'
-        if self._current or (self.left and not self._failed_before):
-            self._end_early('its process ended (%s)' % status)
+        if self.current or (self.left and not self.failed_before):
+            self.end_early('its process ended (%s)' % status)
         self._end()
-
-    def _end_early(self, text):
-        """What is left of the class can go on in new namespaces if it was a test that failed."""
-        self._fail(self._current or '(the class)', text)
-        self.left = [name for name in self.left if self._current and name != self._current]
 
     def _end(self):
         self.over = True
@@ -242,6 +258,15 @@ class ClassRun:
                     self._say('        ' + text.replace('\n', '\n        '))
 
 
+def methods_of(path, test_class, pattern=None):
+    """The names of a class's tests that match."""
+    names = unittest.TestLoader().getTestCaseNames(test_class)
+    if not pattern:
+        return names
+    label = '%s.%s.' % (os.path.splitext(os.path.basename(path))[0], test_class.__name__)
+    return [n for n in names if fnmatch.fnmatch(label + n, '*%s*' % pattern)]
+
+
 class Runner:
     """Classes run side by side, as many as there are processors; one whose `alone` attribute is
     true (it measures time, or takes the machine for itself) runs after them, with no other. What
@@ -254,13 +279,6 @@ class Runner:
         self._n_runs = 0
         self.count = Count()
 
-    def _methods(self, path, test_class):
-        names = unittest.TestLoader().getTestCaseNames(test_class)
-        if not self._pattern:
-            return names
-        label = '%s.%s.' % (os.path.splitext(os.path.basename(path))[0], test_class.__name__)
-        return [n for n in names if fnmatch.fnmatch(label + n, '*%s*' % self._pattern)]
-
     def run(self, paths):
         """Runs files, and the test_*.py of directories; whether all went well."""
         files = []
@@ -269,7 +287,7 @@ class Runner:
         together, alone = [], []
         for path in files:
             for test_class in classes_of(load(path)):
-                methods = self._methods(path, test_class)
+                methods = methods_of(path, test_class, self._pattern)
                 if methods:
                     (alone if getattr(test_class, 'alone', False) else together).append(
                         (os.path.abspath(path), test_class, methods))
@@ -315,7 +333,8 @@ def installed(build, directory):
 
 def lab_environment(build, work):
     """What the processes of a lab are told. Makes what they cannot make without a network."""
-    guest.image()
+    for kernel in (guest.CLOUD, guest.FULL):
+        guest.image(kernel)
     return {**os.environ, 'DL_BUILD': os.path.abspath(build), 'DL_LOGS': work + '/logs',
             'DL_DEST': installed(build, work + '/installed')}
 

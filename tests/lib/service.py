@@ -55,16 +55,17 @@ class SilentPortal(portals.Silent):
         lab.wait_until(lambda: self.total, what='a connection to the silent portal')
 
 
-class TestCase(lab.TestCase):
-    """A lab with the service, and short names for what the tests call all the time."""
+class Calls:
+    """Short names for what tests of the service call all the time; part of a TestCase that has a
+    .client."""
 
     def call(self, path, interface, method, signature='', *values, **options):
         """A call by root's client: its only result, or the tuple of them."""
-        reply = self.lab.client.call(path, interface, method, signature, *values, **options)
+        reply = self.client.call(path, interface, method, signature, *values, **options)
         return reply[0] if len(reply) == 1 else reply
 
     def get(self, path, interface, name):
-        return self.lab.client.get(path, interface, name)
+        return self.client.get(path, interface, name)
 
     def discover(self, address='127.0.0.1', port=3260, **options):
         fds = options.pop('fds', ())
@@ -74,7 +75,7 @@ class TestCase(lab.TestCase):
     def target(self, target):
         """The path of a target of the lab; discovers it if it is not known."""
         path = object_path('targets', target.iqn)
-        if path not in self.lab.client.objects('Target'):
+        if path not in self.client.objects('Target'):
             self.assertIn(path, self.discover(target.address, target.port))
         return path
 
@@ -111,7 +112,7 @@ class TestCase(lab.TestCase):
 
     def assert_consistent(self):
         """Every object that any property names is there, and both ends of a relation agree."""
-        objects = self.lab.client.managed()
+        objects = self.client.managed()
         for path, interfaces in objects.items():
             for interface, properties in interfaces.items():
                 if interface.endswith('.Job'):  # what it worked on may be gone since
@@ -138,3 +139,10 @@ class TestCase(lab.TestCase):
             for item in value:
                 self._assert_known(objects, item, where)
 
+
+class TestCase(Calls, lab.TestCase):
+    """A lab with the service."""
+
+    @property
+    def client(self):
+        return self.lab.client

@@ -20,10 +20,11 @@ sys.dont_write_bytecode = True
 import checks  # noqa: E402 (they live beside this file)
 import runner  # noqa: E402
 
-TIERS = ('unit', 'bus', 'lab', 'hosts', 'memory', 'threads', 'checks')
+TIERS = ('unit', 'bus', 'lab', 'hosts', 'memory', 'threads', 'checks', 'vm')
 BUILD_DEADLINE = 900
 UNIT_DEADLINE = 900
 HOSTS_DEADLINE = 1200
+VM_DEADLINE = 1500
 VALGRIND = ('valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite '
             '--trace-children=no')
 # Real daemons, another program, what only repeats others' paths many times, and what glibc's
@@ -212,22 +213,29 @@ class Suite:
         self._python(TOP + '/tests/lab')
 
     def _hosts(self):
-        program = TOP + '/tests/hosts/run'
-        build = os.access(program, os.X_OK) and self.build('release')
+        self._program('hosts', HOSTS_DEADLINE)
+
+    def _vm(self):
+        self._program('vm', VM_DEADLINE)
+
+    def _program(self, tier, deadline):
+        """A tier that installs a build on machines of its own, and reports as this does."""
+        build = self.build('release')
         if not build:
             return
-        status, output = call([program] + (['-k', self.pattern] if self.pattern else []),
-                              HOSTS_DEADLINE, lambda line: _CLOSING.match(line) or say(line),
+        status, output = call(['%s/tests/%s/run' % (TOP, tier)] +
+                              (['-k', self.pattern] if self.pattern else []),
+                              deadline, lambda line: _CLOSING.match(line) or say(line),
                               env={**os.environ, 'DL_BUILD': build, 'TMPDIR': self.work})
         closing = _CLOSING.match((output.splitlines() or [''])[-1])
         if not closing:
-            self.failed('hosts', 'no closing line, exit status %s' % status)
+            self.failed(tier, 'no closing line, exit status %s' % status)
             return
         self.count.passed += int(closing.group(1))
         self.count.failed += int(closing.group(2))
         self.count.skipped += int(closing.group(3))
         if status and not int(closing.group(2)):
-            self.failed('hosts', 'exit status %s' % status)
+            self.failed(tier, 'exit status %s' % status)
 
     def _checks(self):
         for name, check in checks.ALL.items():

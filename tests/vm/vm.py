@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the tests in the machine share: the installed service, LIO, a nested guest.
+
+    class TestSomething(vm.TestCase):
+        def test_it(self):
+            target = self.add_target({1: self.add_disk('one', 48 << 20)})
+            storage.log_in(target)
+            ...
+
+Everything that a test makes by these methods goes with it (addCleanup, the last first).
+"""
+
+import os
+import shutil
+import time
+import unittest
+
+import client
+import guest
+import lio
+import service
+import storage
+from image import WORK
+from lab import BUS_NAME, ROOT, wait_until
+
+__all__ = ['BUS_NAME', 'ROOT', 'TestCase', 'UNIT', 'lio', 'wait_until']
+
+UNIT = 'directlund.service'
+IQN = 'iqn.2026-11.org.ovirt.test:'
+_IMAGES = '/var/lib/libvirt/images/guest'
+_CONSOLES = '/var/lib/libvirt/qemu/'
+
+
+class TestCase(service.Calls, unittest.TestCase):
+    maxDiff = None
+    boot = 0       # how often the power was cut for this test: see cut_power()
+    report = None  # to the other side
+
+    @classmethod
+    def setUpClass(cls):
+        storage.flush_maps()
+        lio.clear()
+        cls.client = client.Client()
+        cls.addClassCleanup(cls.client.close)
+
+    # ---- the machine
+
+    def cut_power(self):
+        """Does not come back: the machine boots, and the same test is run again with a .boot that
+        is one higher (setUpClass before it too)."""
+        self.report.write('{"event": "cut", "test": "%s", "text": ""}\n' % self._testMethodName)
+        self.report.flush()
+        while True:
+            time.sleep(1)
+
+    @staticmethod
+    def unit(*properties, unit=UNIT):
+        text = storage.run('systemctl', 'show', unit, '--property=' + ','.join(properties))
+        return dict(line.split('=', 1) for line in text.splitlines())
+
+    # ---- storage
+
+    def add_disk(self, name, size, **options):
+        return lio.Disk(name, size, **options)
+
+    def add_target(self, luns, name='vm', portals=lio.PORTALS):
+        """An iSCSI target with LUNs: number → Disk."""
+        self.addCleanup(lio.clear)
+        target = lio.Target(IQN + name, portals)
+        for number, disk in luns.items():
+            target.map(number, disk)
+        return target
+
+    def log_in(self, target):
+        self.addCleanup(storage.log_out, target)
+        self.addCleanup(storage.flush_maps)
+        storage.log_in(target)
+
+    # ---- the service
+
+    def found_target(self, target):
+        """The path of a target's object, found at its first portal."""
+        path = service.object_path('targets', target.iqn)
+        if path not in self.client.objects('Target'):
+            self.assertIn(path, self.discover(target.portals()[0].split(':')[0], lio.PORT))
+        return path
+
+    def connect(self, target, **options):
+        path = self.found_target(target)
+        self.addCleanup(self._forget, path)
+        self.call(path, 'Target', 'Connect', '(a{sv})', options)
+        return path
+
+    def _forget(self, path):
+        self.method(path, 'Target', 'Unmanage')
+        self.method(path, 'Target', 'Forget')
+
+    # ---- guests
+
+    def start_guest(self, name='guest', devices='', **options):
+        """A guest in this machine, by KVM as the processor here is told to have it; booted."""
+        if not os.path.exists(_IMAGES):
+            shutil.copytree(WORK + '/guest', _IMAGES)
+        console = '%s%s.console' % (_CONSOLES, name)
+        xml = '/run/%s.xml' % name
+        with open(xml, 'w') as f:
+            f.write(guest.domain_xml(name, '6d616c00-1ab0-4000-8000-%012x' % len(name), _IMAGES,
+                                     console, devices, kind='kvm', **options))
+        storage.run('virsh', '-q', 'define', xml)
+        self.addCleanup(storage.run, 'virsh', '-q', 'undefine', name, check=False)
+        storage.run('virsh', '-q', 'start', name, timeout=120)
+        self.addCleanup(storage.run, 'virsh', '-q', 'destroy', name, check=False)
+        running = guest.Guest(console)
+        running.name = name
+        self.addCleanup(running.close)
+        return running.wait_booted(180)
+
+    @staticmethod
+    def pid_of(running):
+        """The process of a guest."""
+        with open('/run/libvirt/qemu/%s.pid' % running.name) as f:
+            return int(f.read())
