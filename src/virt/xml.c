@@ -51,37 +51,47 @@ static void on_element(void *userdata, const xmlChar *name, const xmlChar *prefi
                               n_defaulted, attributes);
 }
 
+static bool begins_with(const char *p, const char *end, const char *prefix)
+{
+        size_t n = strlen(prefix);
+
+        return (size_t)(end - p) >= n && memcmp(p, prefix, n) == 0;
+}
+
 /* After "<!--", "<![CDATA[" or "<?": what follows its end, or the end of the text. */
-static const char *skip_section(const char *p)
+static const char *skip_section(const char *p, const char *end)
 {
         static const struct {
                 const char *begin, *end;
         } sections[] = {{"<!--", "-->"}, {"<![CDATA[", "]]>"}, {"<?", "?>"}};
 
         for (size_t i = 0; i < G_N_ELEMENTS(sections); i++)
-                if (g_str_has_prefix(p, sections[i].begin)) {
-                        const char *end = strstr(p + strlen(sections[i].begin), sections[i].end);
+                if (begins_with(p, end, sections[i].begin)) {
+                        size_t n = strlen(sections[i].end);
 
-                        return end ? end + strlen(sections[i].end) : p + strlen(p);
+                        p += strlen(sections[i].begin);
+                        p = memmem(p, (size_t)(end - p), sections[i].end, n);
+                        return p ? p + n : end;
                 }
         return NULL;
 }
 
 /* Whether some tag has more attributes than anybody needs: libxml2 compares each with each before
- * it tells anybody of the element. */
-static bool has_crowded_tag(const char *p)
+ * it tells anybody of the element. Never asks for the length of what is left: that would make it
+ * quadratic where such questions are checked. */
+static bool has_crowded_tag(const char *p, const char *end)
 {
-        while ((p = strchr(p, '<'))) {
-                const char *end = skip_section(p);
+        while ((p = memchr(p, '<', (size_t)(end - p)))) {
+                const char *after = skip_section(p, end);
                 unsigned n = 0;
 
-                if (end) {
-                        p = end;
+                if (after) {
+                        p = after;
                         continue;
                 }
-                for (p++; *p && *p != '>' && *p != '<'; p++)
+                for (p++; p < end && *p != '>' && *p != '<'; p++)
                         if (*p == '"' || *p == '\'') {
-                                p = strchr(p + 1, *p);
+                                p = memchr(p + 1, *p, (size_t)(end - p - 1));
                                 if (!p)
                                         return false; /* not well formed: the parser says so */
                                 if (++n > ATTRIBUTES_MAX)
@@ -146,7 +156,7 @@ xmlDoc *dl_xml_parse(const char *text, GError **error)
                 set_error(error, "it is not XML in UTF-8");
                 return NULL;
         }
-        if (has_crowded_tag(text)) {
+        if (has_crowded_tag(text, text + size)) {
                 set_error(error, "an element has too many attributes");
                 return NULL;
         }
