@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 
 import lab
@@ -21,6 +22,13 @@ CTL = '/usr/bin/directlunctl'
 UNKNOWN_GUID = '36001405ffffffffffffffffffffffff'
 OK, FAILED, USAGE, NOT_FOUND, REFUSED, UNREACHABLE, CHAP, PERMISSION, CANCELLED = range(9)
 GUEST, LIBVIRT, IDENTITY, SERVICE = range(9, 13)
+
+
+def drain(terminal):
+    """Reads what nobody wants to see, so that its writer never waits."""
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
 
 
 class Result:
@@ -463,6 +471,41 @@ class MainJob(CtlTestCase):
         self.assertIn('named', words('disks'))
         self.assertTrue(set(words('jobs')) and set(words('jobs')) <= set(words('objects')))
         self.assertEqual(words('nonsense'), [])
+
+    def test_zsh_completion(self):
+        """In a real zsh on a terminal, as it comes: it finds the completions by itself."""
+        self.connect_one()
+        guid = self.one.luns[1].guid
+        shell, terminal = pty.openpty()
+        zsh = subprocess.Popen(['zsh', '-f', '-i'], stdin=terminal, stdout=terminal,
+                               stderr=terminal, start_new_session=True)
+        os.close(terminal)
+        self.addCleanup(os.close, shell)
+        self.addCleanup(zsh.wait)
+        self.addCleanup(zsh.kill)
+        threading.Thread(target=drain, args=(shell,), daemon=True).start()
+        told = lab.WORK + '/zsh'
+        os.write(shell, b'autoload -Uz compinit; compinit -u -D; tell() { print -r -- "$BUFFER" '
+                        b'>%s.new; mv %s.new %s; BUFFER=; }; zle -N tell; bindkey "^T" tell\r'
+                 % ((told.encode(),) * 3))
+
+        def complete(line):
+            os.write(shell, line.encode() + b'\t\x14')
+            lab.wait_until(lambda: os.path.exists(told), 20, 'zsh completing ' + line)
+            with open(told) as f:
+                text = f.read().strip()
+            os.unlink(told)
+            return text.replace('\\', '')
+        self.assertEqual(complete('directlunctl disc'), 'directlunctl discover')
+        self.assertEqual(complete('directlunctl -q unp'), 'directlunctl -q unplug')
+        self.assertEqual(complete('directlunctl connect --gu'), 'directlunctl connect --guid=')
+        self.assertEqual(complete('directlunctl connect ' + self.one.iqn[:-2]),
+                         'directlunctl connect ' + self.one.iqn)
+        found = complete('directlunctl create ' + guid[:8]).removeprefix('directlunctl create ')
+        self.assertTrue(guid.startswith(found) and len(found) > 8, found)  # all that they share
+        self.assertEqual(complete('directlunctl attach run'), 'directlunctl attach runner')
+        self.assertEqual(complete('directlunctl attach runner --iface=sc'),
+                         'directlunctl attach runner --iface=scsi')
 
     def test_bash_completion(self):
         self.connect_one()
