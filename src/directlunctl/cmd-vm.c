@@ -85,11 +85,40 @@ static bool run_one(Ctl *ctl, const char *name, GError **error)
 
 /* How often a VM whose LUNs are not there yet is tried. */
 #define AUTOSTART_PAUSE_USEC (5 * G_USEC_PER_SEC)
+#define VMS_PAUSE_USEC       (G_USEC_PER_SEC / 2)
+
+/* Whether the service knows the host's VMs; while libvirt starts, and runs what is to be
+ * autostarted, it does not. */
+static bool vms_are_known(const CtlObjects *objects)
+{
+        g_autoptr(GPtrArray) found = ctl_objects_of_kind(objects, "host");
+
+        for (unsigned i = 0; i < found->len; i++)
+                if (ctl_json_bool(found->pdata[i], "Local"))
+                        return strcmp(ctl_json_string(found->pdata[i], "State"), "up") == 0;
+        return false;
+}
+
+static CtlObjects *load_with_vms(Ctl *ctl, gint64 end, GError **error)
+{
+        for (;;) {
+                g_autoptr(CtlObjects) objects = ctl_objects_load(ctl, error);
+
+                if (!objects || vms_are_known(objects))
+                        return g_steal_pointer(&objects);
+                if (g_get_monotonic_time() + VMS_PAUSE_USEC > end) {
+                        g_set_error(error, DL_ERROR, DL_ERROR_LIBVIRT_ERROR,
+                                    "libvirt does not tell its VMs; is libvirtd running?");
+                        return NULL;
+                }
+                g_usleep(VMS_PAUSE_USEC);
+        }
+}
 
 /* UUIDs of those that libvirt has not started, or could not. */
-static GPtrArray *left_by_autostart(Ctl *ctl, GError **error)
+static GPtrArray *left_by_autostart(Ctl *ctl, gint64 end, GError **error)
 {
-        g_autoptr(CtlObjects) objects = ctl_objects_load(ctl, error);
+        g_autoptr(CtlObjects) objects = load_with_vms(ctl, end, error);
         g_autoptr(GPtrArray) vms = NULL;
         GPtrArray *uuids;
 
@@ -111,7 +140,7 @@ static GPtrArray *left_by_autostart(Ctl *ctl, GError **error)
 static bool run_autostart(Ctl *ctl, GError **error)
 {
         gint64 end = g_get_monotonic_time() + (gint64)ctl->timeout_msec * 1000;
-        g_autoptr(GPtrArray) left = left_by_autostart(ctl, error);
+        g_autoptr(GPtrArray) left = left_by_autostart(ctl, end, error);
         g_autoptr(GError) last = NULL;
 
         if (!left)

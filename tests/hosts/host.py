@@ -2,8 +2,8 @@
 """A real host for tests: Debian booted by its own systemd in a container of systemd-nspawn.
 
 The caller is in namespaces of its own (see run): the host shares their network, so that a target on
-127.0.0.1 is its target too, and whatever is left of it dies with them. Its cgroup is made, and in
-the end removed, by cgroup(), outside of them.
+127.0.0.1 is its target too, unless it is given a Network of its own; whatever is left of it dies with
+them. Its cgroup is below the one that is made, and in the end removed, by cgroup(), outside of them.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import json
 import os
 import pwd
 import re
+import signal
 import subprocess
 import time
 
@@ -69,12 +70,38 @@ def _remove_cgroup(path):
     return True
 
 
+class Network:
+    """A network of a host's own, with a cable to the caller's."""
+
+    def __init__(self, name, here, there):
+        """here, there: the addresses at the ends of the cable, of one /24."""
+        self._holder = subprocess.Popen(['unshare', '--net', 'sleep', 'infinity'])
+        pid = str(self._holder.pid)
+        self.path = '/proc/%s/ns/net' % pid
+        own = os.readlink('/proc/self/ns/net')
+        wait_until(lambda: os.readlink(self.path) != own, 5, 'the network', 0.01)
+        inside = ('nsenter', '--net=' + self.path, 'ip')
+        for command in (
+                ('ip', 'link', 'add', 'to-' + name, 'type', 'veth', 'peer', 'name', 'host0',
+                 'netns', pid),
+                ('ip', 'address', 'add', here + '/24', 'dev', 'to-' + name),
+                ('ip', 'link', 'set', 'to-' + name, 'up'),
+                (*inside, 'address', 'add', there + '/24', 'dev', 'host0'),
+                (*inside, 'link', 'set', 'host0', 'up'), (*inside, 'link', 'set', 'lo', 'up')):
+            subprocess.run(command, check=True)
+
+    def remove(self):
+        self._holder.kill()
+        self._holder.wait()
+
+
 class Host:
     """.leader: the pid of its PID 1, here."""
 
-    def __init__(self, name, rootfs, workdir, cgroups, binds=()):
+    def __init__(self, name, rootfs, workdir, cgroups, binds=(), network=None):
         """binds: (path here, path there) to be seen in the host, read-only."""
-        self.name, self.workdir, self.cgroups = name, workdir, cgroups
+        self.name, self.workdir, self._network = name, workdir, network
+        self.cgroups = ['%s/%s' % (path, name) for path in cgroups]
         self.root = workdir + '/root'
         self.console = workdir + '/console.log'
         self.process = self.leader = None
@@ -90,6 +117,7 @@ class Host:
 
     def _enter_cgroup(self):
         for path in self.cgroups:
+            os.makedirs(path, exist_ok=True)
             with open(path + '/cgroup.procs', 'w') as f:
                 f.write('0')
 
@@ -109,11 +137,12 @@ class Host:
 
     def boot(self):
         """Until systemd has nothing left to start."""
-        command = ['systemd-nspawn', '--quiet', '--directory=' + self.root, '--boot',
-                   '--machine=' + self.name, '--hostname=' + self.name, '--register=no',
-                   '--keep-unit', '--capability=all',
-                   '--system-call-filter=bpf @keyring userfaultfd perf_event_open',
-                   '--resolv-conf=off', '--timezone=off', '--link-journal=no', '--console=pipe']
+        command = ['nsenter', '--net=' + self._network.path] if self._network else []
+        command += ['systemd-nspawn', '--quiet', '--directory=' + self.root, '--boot',
+                    '--machine=' + self.name, '--hostname=' + self.name, '--register=no',
+                    '--keep-unit', '--capability=all',
+                    '--system-call-filter=bpf @keyring userfaultfd perf_event_open',
+                    '--resolv-conf=off', '--timezone=off', '--link-journal=no', '--console=pipe']
         command += ['--bind-ro=%s:%s' % bind for bind in self._binds]
         with open(self.console, 'ab') as console:
             self.process = subprocess.Popen(
@@ -133,12 +162,25 @@ class Host:
         self.process.wait(BOOT_DEADLINE)
         self.leader = None
 
+    def reboot(self, meanwhile=lambda: None):
+        """In order; meanwhile: called when it is down."""
+        self.run('systemctl', 'reboot', check=False)  # it may be killed by it
+        self.process.wait(BOOT_DEADLINE)
+        meanwhile()
+        self.boot()
+
+    def cut_power(self):
+        """Nothing in it gets another instruction."""
+        os.kill(self.leader, signal.SIGKILL)
+        self.process.wait(BOOT_DEADLINE)
+        self.leader = None
+
     # ---- commands in it
 
     def command(self, *argv, user='root'):
         """The command line that runs argv in the host."""
         enter = ['nsenter', '--target', str(self.leader), '--mount', '--uts', '--ipc', '--pid',
-                 '--cgroup', '--wdns=/']
+                 '--net', '--cgroup', '--wdns=/']
         if user != 'root':
             account = self.account(user)
             enter += ['--setuid', str(account.pw_uid), '--setgid', str(account.pw_gid)]

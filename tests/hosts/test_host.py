@@ -3,56 +3,32 @@
 
 import os
 import re
-import subprocess
 import time
-import unittest
 
-import guest
 import portals
-import tgt
-from host import BUS_NAME, Host, wait_until
+from case import (ATTACHMENT, INITIATOR, MANAGER, ROOT, TARGET, UNIT, VDISK, VM, HostCase, guid,
+                  plain)
+from host import BUS_NAME, wait_until
 
-ROOT = '/org/ovirt/DirectLun'
-MANAGER, TARGET, VDISK, VM, ATTACHMENT = (
-    BUS_NAME + '.' + name for name in ('Manager', 'Target', 'VDisk', 'Vm', 'Attachment'))
 REFUSED = ('org.freedesktop.DBus.Error.AccessDenied',
            'org.freedesktop.DBus.Error.InteractiveAuthorizationRequired')
-UNIT = 'directlund.service'
 EXPOSURE_MAX = 2.5
 CAP_NET_ADMIN = 12
 
 IQN = 'iqn.2026-11.org.ovirt.test:host'
 SILENT_IQN = 'iqn.2026-11.org.ovirt.test:silent'
 FREEZE_MAX = 6.0  # seconds for all of the call; QEMU alone would wait for minutes
-INITIATOR = 'iqn.2026-11.org.ovirt.test:initiator'
 SECTOR = 512
 SIZES = {1: 24 << 20, 2: 40 << 20}
-NAA = '60014050000000000000000000000%03x'
 VM_NAME, VM_UUID = 'guest', '6d616c00-1ab0-4000-8000-000000000001'
-CONSOLE = '/var/lib/libvirt/qemu/guest.console'
-IMAGES = '/var/lib/images'
 DATABASE = '/var/lib/directlun/directlun.db'
 
-SETTINGS = '''[Daemon]
-LogLevel=debug
-IdleExitSec=1
-JobLingerSec=0.5
-'''
 ALICE_MAY_DISCOVER = '''
 polkit.addRule(function(action, subject) {
     if (action.id == "org.ovirt.DirectLun.discover" && subject.user == "alice")
         return polkit.Result.YES;
 });
 '''
-
-
-def guid(lun):
-    return '3' + NAA % lun
-
-
-def plain(dictionary):
-    """An a{sv} as busctl prints it, without the types."""
-    return {name: value['data'] for name, value in dictionary.items()}
 
 
 class SilentToOthers(portals.Relay):
@@ -80,81 +56,21 @@ class SilentToOthers(portals.Relay):
         return None
 
 
-class TestHost(unittest.TestCase):
-    maxDiff = None
-    settings = None  # set by run
-
+class TestHost(HostCase):
     @classmethod
     def setUpClass(cls):
-        settings = cls.settings
-        cls.workdir = settings['workdir']
-        cls.host = Host('host', settings['rootfs'], cls.workdir + '/host', settings['cgroups'],
-                        [(settings['images'], IMAGES)])
-        cls.host.boot()
-        cls._start_target()
-        cls._install(settings['build'])
-        cls._define_vm()
+        cls.host = cls.boot_host('host')
+        cls.start_target()
+        cls.add_target(IQN, SIZES)
+        cls.install(cls.host)
+        cls.guest = cls.define_vm(cls.host, VM_NAME, VM_UUID)
 
     @classmethod
     def tearDownClass(cls):
         cls.host.power_off()
         cls.tgtd.stop()
 
-    @classmethod
-    def _start_target(cls):
-        cls.tgtd = tgt.Tgtd('127.0.0.1', 3260, cls.workdir + '/tgt').start()
-        cls.add_target(IQN, SIZES)
-
-    @classmethod
-    def add_target(cls, iqn, sizes):
-        tid = cls.tgtd.add_target(iqn)
-        for lun, size in sizes.items():
-            cls.tgtd.add_lun(tid, lun, cls.backing(lun), size, scsi_id='naa.' + NAA % lun,
-                             serial='host-%d' % lun, vendor='LAB', product='DISK')
-        cls.tgtd.bind(tid)
-
-    @classmethod
-    def backing(cls, lun):
-        return '%s/lun-%d' % (cls.workdir, lun)
-
-    @classmethod
-    def _install(cls, build):
-        """What a package does."""
-        h = cls.host
-        done = subprocess.run(['meson', 'install', '-C', build, '--no-rebuild', '--quiet',
-                               '--destdir', h.root], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode:
-            raise RuntimeError('meson install: ' + done.stdout[-4000:])
-        h.run('systemd-sysusers')
-        h.run('systemd-tmpfiles', '--create')
-        h.run('systemctl', 'daemon-reload')
-        h.run('systemctl', 'reload', 'dbus.service')
-        h.write('/etc/directlun/directlund.conf', SETTINGS)
-        h.write('/etc/iscsi/initiatorname.iscsi', 'InitiatorName=%s\n' % INITIATOR, 0o600)
-
-    @classmethod
-    def _define_vm(cls):
-        cls.host.write('/root/guest.xml', guest.domain_xml(VM_NAME, VM_UUID, IMAGES, CONSOLE))
-        cls.host.run('virsh', '-q', 'define', '/root/guest.xml')
-        cls.guest = guest.Guest(cls.host.path(CONSOLE))
-
-    def logs(self):
-        """What the host says about a failure."""
-        return self.host.journal('--lines=80', *('--unit=' + unit for unit in (
-            UNIT, 'dbus.service', 'polkit.service', 'libvirtd.service')))
-
     # ---- helpers
-
-    def manager(self, method, *arguments, user='root'):
-        return self.host.call(ROOT, MANAGER, method, *arguments, user=user)
-
-    def objects(self, interface, user='root'):
-        """path → properties of all objects with an interface."""
-        found = self.host.call(ROOT, 'org.freedesktop.DBus.ObjectManager', 'GetManagedObjects',
-                               user=user)[0]
-        return {path: plain(interfaces[interface]) for path, interfaces in found.items()
-                if interface in interfaces}
 
     def discover(self, user='root'):
         """The target, found at its portal."""

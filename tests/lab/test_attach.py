@@ -89,7 +89,7 @@ class RunningVm(TestCase):
         self.assertEqual(self.get(vdisk, 'VDisk', 'Attachments'), [])
         self.assert_consistent()
 
-    def test_serial_is_the_vdisks_id(self):
+    def test_pain_14_serial_is_the_vdisks_id(self):
         lun = self.one.luns[1]
         self.attach(self.guest, {'GUID': lun.guid, 'iface': 'scsi'})
         disks = self.guest.guest.wait_disks(lambda found: len(found) == 1)

@@ -140,7 +140,7 @@ class Signals(TestCase):
                 values.update(dict.fromkeys(invalidated))
         return values
 
-    def test_signals_come_before_the_reply(self):
+    def test_pain_16_signals_come_before_the_reply(self):
         paths, messages = self.record(ROOT, 'Manager', 'DiscoverTargets', '(sqa{sv})', '127.0.0.1',
                                       3260, {})
         target, = paths

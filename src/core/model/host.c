@@ -10,7 +10,8 @@
 
 const char *dl_host_state(const DlHost *host)
 {
-        return dl_core_has_libvirt(host->object.core) ? "up" : "degraded";
+        return dl_core_has_libvirt(host->object.core) && host->object.core->vms_known ? "up"
+                                                                                      : "degraded";
 }
 
 DlHost *dl_core_local_host(DlCore *core)

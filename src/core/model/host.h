@@ -12,4 +12,4 @@ struct DlHost {
 };
 
 DlHost *dl_core_local_host(DlCore *core);
-const char *dl_host_state(const DlHost *host); /* "up"; "degraded" without libvirt */
+const char *dl_host_state(const DlHost *host); /* "up"; "degraded" without libvirt's VMs */
