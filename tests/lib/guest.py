@@ -9,7 +9,6 @@ running one.
 import base64
 import os
 import re
-import shutil
 import socket
 import time
 
@@ -62,13 +61,13 @@ def _build(directory, flavour):
         debian.make_initrd('%s/%s' % (directory, initrd), INIT,
                            debian.module_order(tree, version, MODULES[flavour] + modules),
                            ('dev', 'proc', 'sys', 'tmp'), **agent)
-    shutil.copy('%s/boot/vmlinuz-%s' % (tree, version), directory + '/vmlinuz')
+    debian.copy_kernel(tree, version, directory + '/vmlinuz')
 
 
 def image(flavour=CLOUD):
     """The directory with vmlinuz, initrd.gz and initrd-agent.gz, for a guest with QEMU's agent;
     made first if need be (needs the network)."""
-    recipe = debian.recipe(INIT, MODULES[flavour], START_AGENT, AGENT_MODULES)
+    recipe = debian.recipe(debian.KERNEL_FORM, INIT, MODULES[flavour], START_AGENT, AGENT_MODULES)
     return debian.kept('guest-' + flavour, recipe, lambda directory: _build(directory, flavour))
 
 

@@ -6,9 +6,7 @@ Made once and kept (see debian.py), without a loop device or a running kernel: m
 overlay of their own.
 """
 
-import lzma
 import os
-import struct
 import subprocess
 import tempfile
 
@@ -107,17 +105,6 @@ def _configure(root):
     debian.write(root + '/etc/multipath.conf', _MULTIPATH_CONF)
 
 
-def _uncompressed(path):
-    """The kernel in a bzImage, or None: unpacking it takes long where instructions are emulated.
-    See the boot protocol, Documentation/arch/x86/boot.rst."""
-    with open(path, 'rb') as f:
-        image = f.read()
-    begin = (image[0x1f1] + 1) * 512
-    offset, length = struct.unpack_from('<II', image, 0x248)
-    payload = image[begin + offset:begin + offset + length - 4]  # after it comes its size
-    return lzma.decompress(payload) if payload.startswith(b'\xfd7zXZ\0') else None
-
-
 def _build(directory, tree, version):
     with tempfile.TemporaryDirectory(dir=debian.CACHE, prefix=debian.UNFINISHED + 'vm.') as root:
         debian.bootstrap(root, PACKAGES)
@@ -129,13 +116,7 @@ def _build(directory, tree, version):
     debian.make_initrd(directory + '/initrd.gz', _INIT,
                        debian.module_order(tree, version, _INIT_MODULES),
                        ('dev', 'proc', 'sys', 'root'))
-    packed = '%s/boot/vmlinuz-%s' % (tree, version)
-    kernel = _uncompressed(packed)
-    if not kernel:
-        with open(packed, 'rb') as f:
-            kernel = f.read()
-    with open(directory + '/kernel', 'wb') as f:
-        f.write(kernel)
+    debian.copy_kernel(tree, version, directory + '/kernel')
 
 
 def image():
