@@ -306,6 +306,11 @@ class Life(TestCase):
         self.method(path, 'Target', 'Unmanage')
         self.wait_idle_exit()
 
+    def wait_settled(self, attachment):
+        """What is looked at in the background has been seen."""
+        self.wait_property(object_path('targets', self.one.iqn), 'Target', 'State', 'connected')
+        self.wait_property(attachment, 'Attachment', 'GuestCapacity', self.one.luns[1].size)
+
     def test_restart_keeps_everything(self):
         self.connect(self.one)
         vdisk, _ = self.create_vdisk(self.one.luns[1].guid, alias='kept')
@@ -315,10 +320,10 @@ class Life(TestCase):
 
         for sig in (signal.SIGTERM, signal.SIGKILL):
             with self.subTest(sig):
+                self.wait_settled(attachment)
                 before = self.stable()
                 self.lab.restart_daemon(sig)
-                self.wait_property(object_path('targets', self.one.iqn), 'Target', 'State',
-                                   'connected')
+                self.wait_settled(attachment)
                 self.assertEqual(self.stable(), before)
                 self.assert_consistent()
         self.machine.wait_booted()
