@@ -501,8 +501,8 @@ class MainJob(CtlTestCase):
         self.assertEqual(complete('directlunctl connect --gu'), 'directlunctl connect --guid=')
         self.assertEqual(complete('directlunctl connect ' + self.one.iqn[:-2]),
                          'directlunctl connect ' + self.one.iqn)
-        found = complete('directlunctl create ' + guid[:8]).removeprefix('directlunctl create ')
-        self.assertTrue(guid.startswith(found) and len(found) > 8, found)  # all that they share
+        found = complete('directlunctl create ' + guid[:4]).removeprefix('directlunctl create ')
+        self.assertTrue(guid.startswith(found) and len(found) >= 8, found)  # all that they share
         self.assertEqual(complete('directlunctl attach run'), 'directlunctl attach runner')
         self.assertEqual(complete('directlunctl attach runner --iface=sc'),
                          'directlunctl attach runner --iface=scsi')
