@@ -143,8 +143,7 @@ class FibreChannel(_Group):
         host, target = self._ENDS.items()
         _run('ip', 'link', 'add', host[0], 'address', host[1], 'mtu', '2500', 'type', 'veth',
              'peer', 'name', target[0], 'address', target[1], 'mtu', '2500')
-        for interface in self._ENDS:
-            _run('ip', 'link', 'set', interface, 'up')
+        _run('ip', 'link', 'set', 'fcoe-target', 'up')
         self._fcoe('create_vn2vn', 'fcoe-target')
         super().__init__('%s/fc/%s/tpgt_1' % (ROOT, self._wwn('fcoe-target')))
         self._acl = '%s/acls/%s' % (self.path, self._wwn('fcoe-host'))
@@ -172,7 +171,10 @@ class FibreChannel(_Group):
         super().unmap(number)
 
     def plug_in(self):
+        """The link comes up last: a frame that arrives while the adapter is being made stops a
+        worker of Linux 6.1 by a null pointer, and the adapter stays deaf."""
         self._fcoe('create_vn2vn', 'fcoe-host')
+        _run('ip', 'link', 'set', 'fcoe-host', 'up')
 
     def pull_out(self):
         self._fcoe('destroy', 'fcoe-host')
