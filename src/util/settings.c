@@ -108,6 +108,8 @@ static const Setting table[] = {
         {"Paths", "InitiatorNameFile", FIELD(initiator_name_file), TYPE_PATH,
          "/etc/iscsi/initiatorname.iscsi", 0, 0,
          "The file with the line InitiatorName=iqn... that open-iscsi uses."},
+        {"Paths", "HelperSocket", FIELD(helper_socket), TYPE_PATH, "/run/directlun-helper.sock", 0,
+         0, "The socket of the helper that does what takes root; see directlun-helper(8)."},
 };
 
 static const struct {
@@ -427,6 +429,7 @@ void dl_settings_free(DlSettings *settings)
         g_free(settings->image_directory);
         g_free(settings->state_directory);
         g_free(settings->initiator_name_file);
+        g_free(settings->helper_socket);
         g_free(settings);
 }
 

@@ -49,6 +49,7 @@ typedef struct DlSettings {
         /* [Paths] */
         char *state_directory;
         char *initiator_name_file;
+        char *helper_socket;
 } DlSettings;
 
 /* The main file: what the environment variable DIRECTLUND_CONFIG names, else DL_CONFIG_FILE. */

@@ -6,10 +6,10 @@ import os
 import re
 import subprocess
 
-# util ← {scsi, content, loop} ← store ← {iscsi, host, virt} ← core ← bus ← main: a layer includes itself and
+# util ← {scsi, content, loop} ← store ← {iscsi, host, virt} ← {core ← bus ← main, helper}: a layer includes itself and
 # what is below it, never a neighbour.
 LAYERS = {'util': 0, 'scsi': 1, 'content': 1, 'loop': 1, 'store': 2, 'iscsi': 3, 'host': 3, 'virt': 3, 'core': 4,
-          'bus': 5, '': 6}
+          'helper': 4, 'bus': 5, '': 6}
 
 _SKIPPED = ('.git', 'corpus', 'data', 'golden', 'node_modules', '__pycache__')
 _WITH_LICENSE = ('.c', '.h', '.py', '.sh', '.build', '.xml', '.policy', '.rules', '.service', '.in',

@@ -115,6 +115,14 @@ class Target(_Group):
         os.rmdir(self._portal(address))
         _run('ss', '--kill', '--tcp', '--no-header', 'src', address, 'sport', '= :%d' % PORT)
 
+    def require_chap(self, user, secret, target_user='', target_secret=''):
+        """Of everybody; with a target_user the target proves itself, to who asks for it."""
+        for name, value in (('userid', user), ('password', secret),
+                            ('userid_mutual', target_user), ('password_mutual', target_secret)):
+            if value:
+                _write('%s/auth/%s' % (self.path, name), value)
+        _write(self.path + '/attrib/authentication', 1)
+
     def portals(self):
         return sorted(os.path.basename(path) for path in glob.glob(self.path + '/np/*'))
 

@@ -112,6 +112,7 @@ static void expect_defaults(const DlSettings *s)
         g_assert_cmpuint(s->release_timeout_usec, ==, 30 * SEC);
         g_assert_cmpstr(s->state_directory, ==, DL_STATE_DIR);
         g_assert_cmpstr(s->initiator_name_file, ==, "/etc/iscsi/initiatorname.iscsi");
+        g_assert_cmpstr(s->helper_socket, ==, "/run/directlun-helper.sock");
 }
 
 static void test_defaults(Lab *lab, gconstpointer data)

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Maps of multipath, through its daemon, which owns them: its socket takes the same words as
+ * `multipathd -k`. A map is found by its GUID, whatever its name is. A process of its own a verb.
+ */
+
+#include "verbs.h"
+
+#include "util/error.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* The abstract socket of multipathd (libmpathcmd). systemd starts the daemon when it is used. */
+static const char socket_name[] = "/org/kernel/linux/storage/multipathd";
+
+enum {
+        REPLY_MAX = 65536, /* bytes */
+        GONE_SECONDS = 10,
+        FLUSH_TRIES = 12,
+        FLUSH_PAUSE_USEC = 250000,
+};
+
+/* ---- the daemon ---------------------------------------------------------------------------- */
+
+static int connect_to_daemon(void)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        memcpy(address.sun_path + 1, socket_name, sizeof socket_name - 1);
+        if (connect(fd, (struct sockaddr *)&address,
+                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof socket_name)) == 0)
+                return fd;
+        r = -errno;
+        close(fd);
+        return r;
+}
+
+/* The helper's own deadline ends what never comes. */
+static bool receive_all(int fd, void *bytes, size_t size)
+{
+        return recv(fd, bytes, size, MSG_WAITALL) == (ssize_t)size;
+}
+
+/* Question and answer are a size_t and so many bytes, with a NUL at the end. */
+static char *exchange(int fd, const char *words)
+{
+        size_t size = strlen(words) + 1;
+        g_autofree char *reply = NULL;
+
+        if (send(fd, &size, sizeof size, MSG_NOSIGNAL) != sizeof size ||
+            send(fd, words, size, MSG_NOSIGNAL) != (ssize_t)size ||
+            !receive_all(fd, &size, sizeof size) || size == 0 || size > REPLY_MAX)
+                return NULL;
+        reply = g_malloc(size);
+        if (!receive_all(fd, reply, size))
+                return NULL;
+        reply[size - 1] = '\0';
+        g_strstrip(reply);
+        return g_str_to_ascii(reply, "C");
+}
+
+static bool tell(const char *what, const char *map, GError **error)
+{
+        g_autofree char *words = g_strdup_printf("%s map %s", what, map), *reply = NULL;
+        int fd = connect_to_daemon();
+
+        if (fd < 0) {
+                g_set_error(error, DL_ERROR, DL_ERROR_FAILED,
+                            "multipath's daemon cannot be reached (%s); see systemctl status "
+                            "multipathd",
+                            g_strerror(-fd));
+                return false;
+        }
+        reply = exchange(fd, words);
+        close(fd);
+        if (g_strcmp0(reply, "ok") == 0)
+                return true;
+        g_set_error(
+                error, DL_ERROR, DL_ERROR_IN_USE,
+                "multipath's daemon does not %s %s (%s): it is in use, or being made; see lsblk "
+                "/dev/mapper/%s",
+                what, map, reply && *reply ? reply : "no answer", map);
+        return false;
+}
+
+/* ---- maps ---------------------------------------------------------------------------------- */
+
+static char *read_dm(const char *device, const char *file)
+{
+        g_autofree char *path = g_build_filename(DL_HELPER_SYSFS "/block", device, "dm", file,
+                                                 NULL);
+        char *text = NULL;
+
+        return g_file_get_contents(path, &text, NULL, NULL) ? g_strstrip(text) : NULL;
+}
+
+/* The name of the map of a GUID, as the daemon takes it; NULL if there is none. */
+static char *find(const char *guid)
+{
+        g_autofree char *wanted = g_strconcat("mpath-", guid, NULL);
+        g_autoptr(GDir) devices = g_dir_open(DL_HELPER_SYSFS "/block", 0, NULL);
+        const char *device;
+
+        while (devices && (device = g_dir_read_name(devices))) {
+                g_autofree char *uuid = g_str_has_prefix(device, "dm-") ? read_dm(device, "uuid")
+                                                                        : NULL;
+
+                if (g_strcmp0(uuid, wanted) == 0)
+                        return read_dm(device, "name");
+        }
+        return NULL;
+}
+
+static bool map_is_gone(const void *data)
+{
+        g_autofree char *name = find(data);
+
+        return !name;
+}
+
+/* Spaces and quotes would be other words to the daemon. NULL, without an error, if there is no map.
+ */
+static bool find_safe(const char *guid, char **ret, GError **error)
+{
+        g_autofree char *name = find(guid);
+
+        for (const char *p = name; p && *p; p++)
+                if (!g_ascii_isgraph(*p) || strchr("\"'\\", *p)) {
+                        g_set_error(error, DL_ERROR, DL_ERROR_FAILED,
+                                    "The map of %s has a name that its daemon cannot be told",
+                                    guid);
+                        return false;
+                }
+        *ret = g_steal_pointer(&name);
+        return true;
+}
+
+/* udev looks into a map when something has happened to it, for a moment: then it only seems to be
+ * in use. */
+static bool remove_map(const char *name, GError **error)
+{
+        for (unsigned i = 1; i < FLUSH_TRIES; i++) {
+                if (tell("del", name, NULL))
+                        return true;
+                g_usleep(FLUSH_PAUSE_USEC);
+        }
+        return tell("del", name, error);
+}
+
+/* First nothing waits in it any more: a map without a path would keep what is in it for ever. If it
+ * has to stay, it is as it was. */
+bool dl_helper_flush_map(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd,
+                         GError **error)
+{
+        g_autofree char *name = NULL;
+
+        if (!find_safe(request->guid, &name, error))
+                return false;
+        if (!name)
+                return true;
+        (void)tell("disablequeueing", name, NULL);
+        if (!remove_map(name, error)) {
+                (void)tell("restorequeueing", name, NULL);
+                return false;
+        }
+        if (dl_helper_wait(map_is_gone, request->guid, GONE_SECONDS))
+                return true;
+        g_set_error(error, DL_ERROR, DL_ERROR_BUSY, "Map %s was removed, and is still there", name);
+        return false;
+}
+
+static bool tell_existing(const char *what, const char *guid, GError **error)
+{
+        g_autofree char *name = NULL;
+
+        if (!find_safe(guid, &name, error))
+                return false;
+        if (name)
+                return tell(what, name, error);
+        g_set_error(error, DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE, "multipath has no map of %s", guid);
+        return false;
+}
+
+bool dl_helper_fail_queued(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd,
+                           GError **error)
+{
+        return tell_existing("disablequeueing", request->guid, error);
+}
+
+bool dl_helper_resize_map(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd,
+                          GError **error)
+{
+        return tell_existing("resize", request->guid, error);
+}

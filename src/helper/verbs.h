@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the helper can do. Each verb runs in a process of its own, which is killed at the deadline
+ * with what it has started, so it may wait. The request was checked for its form; whether it names
+ * what it says is checked here, against sysfs. False with an error of DL_ERROR.
+ */
+
+#include "host/helper-protocol.h"
+
+#define DL_HELPER_SYSFS "/sys"
+
+/* reply comes zeroed; ret_fd, if set, is passed on and closed. */
+typedef bool DlHelperRun(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd,
+                         GError **error);
+
+DlHelperRun dl_helper_login, dl_helper_logout, dl_helper_scan;
+DlHelperRun dl_helper_rescan_path, dl_helper_delete_path, dl_helper_read;
+DlHelperRun dl_helper_flush_map, dl_helper_fail_queued, dl_helper_resize_map;
+
+/* ---- what verbs share ---------------------------------------------------------------------- */
+
+/* A file of sysfs; negative errno. */
+int dl_helper_write_sysfs(const char *path, const char *text);
+
+/* Whether a device of sysfs (…/block/sda) is used by another one: a map, a RAID … */
+bool dl_helper_has_holders(const char *directory);
+
+/* Until gone(data), looking often, up to so many seconds. */
+bool dl_helper_wait(bool (*gone)(const void *data), const void *data, unsigned seconds);
