@@ -399,6 +399,53 @@ class KillWalk(Walk):
         self.walk(self.stop_vm, self.run_vm)
 
 
+class Resize(Walk):
+    """A LUN has grown; nothing is journalled, and what the guest was not told yet the next refresh
+    tells it."""
+
+    settings = {**SETTINGS, 'iSCSI': {'HoldTimeoutSec': '2', 'CheckIntervalSec': '600'}}
+
+    def grow(self):
+        lun, tgtd = self.one.luns[1], self.one.tgtd
+        tgtd.remove_lun(self.one.tid, lun.number)
+        lun.size += 1 << 20
+        tgtd.add_lun(self.one.tid, lun.number, lun.path, lun.size, scsi_id='naa.' + lun.guid[1:],
+                     serial=lun.serial, vendor='LAB', product='DISK')
+
+    def seen(self):
+        (size, _), = self.running.guest.disks().values()
+        return size
+
+    @deadline(300)
+    def test_grown_lun(self):
+        self.attach(self.running, {'GUID': self.guid})
+        self.running.guest.wait_disks(lambda disks: len(disks) == 1)
+        lun, path = self.one.luns[1], object_path('luns', self.guid)
+        before = self.settled()
+
+        def refresh():
+            self.method(path, 'Lun', 'Refresh')
+
+        self.grow()
+        points = self.learn(refresh)
+        self.assertEqual({point.split(':')[0] for point in points} - {'check'},
+                         {'device-list', 'resize'})
+        self.assertEqual(self.seen(), lun.size)
+        for point in points:
+            with self.subTest(point):
+                old = lun.size
+                self.grow()
+                if self.kill_at(point, refresh):
+                    self.restart()  # it may pass the point yet
+                self.assertEqual(self.settled(), before)
+                self.assert_unnoticed()
+                self.assertIn(self.seen(), (old, lun.size))
+                refresh()
+                self.assertEqual(self.seen(), lun.size)
+                self.assertEqual(self.get(path, 'Lun', 'Capacity'), lun.size)
+        self.assertEqual(self.settled(), before)
+
+
 class KilledAgain(Walk):
     """The rollback of what failed is killed at each of its steps, and so is the recovery."""
 

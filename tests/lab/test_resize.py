@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """LUNs that grow and shrink on the target, as the guest sees it."""
 
+import lab
+import tgt
 from service import TestCase, object_path
 
 MIB = 1 << 20
+TGT_BUSY = 20
 SETTINGS = {'iSCSI': {'ConnectTimeoutSec': '2', 'LoginTimeoutSec': '2', 'CommandTimeoutSec': '2',
                       'CheckIntervalSec': '600'}}
 
@@ -30,11 +33,20 @@ class Resize(TestCase):
 
     def resize(self, lun, size):
         """As an array does: the same LUN, with another size from one command to the next."""
-        self.one.tgtd.remove_lun(self.one.tid, lun.number)
+        lab.wait_until(lambda: self.remove(lun), what='the LUN being without a command in flight')
         with open(lun.path, 'r+b') as f:
             f.truncate(size)
         self.one.add_lun(lun.number, size)
         lun.size = size
+
+    def remove(self, lun):
+        try:
+            self.one.tgtd.remove_lun(self.one.tid, lun.number)
+        except tgt.TgtError as error:
+            if error.code != TGT_BUSY:
+                raise
+            return False
+        return True
 
     def path(self, lun):
         return object_path('luns', lun.guid)

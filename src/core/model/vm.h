@@ -67,7 +67,6 @@ struct DlAttachment {
                                      * known (yet) */
         uint64_t refused_capacity;  /* that QEMU did not take; 0: none */
         const char *resize_pending; /* "", "refresh", "replug", "restart": as last announced */
-        bool resizing;              /* a job that nobody waits for is at it */
 };
 
 DlVDisk *dl_attachment_vdisk(const DlAttachment *attachment); /* NULL if it was deleted */

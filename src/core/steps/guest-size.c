@@ -5,6 +5,7 @@
 #include "core/model/attachment-index.h"
 #include "core/records/journal.h"
 #include "core/steps/operation.h"
+#include "core/steps/proof.h"
 
 #include <string.h>
 
@@ -89,14 +90,12 @@ void dl_guest_sizes_judge(DlLun *lun)
 
 static void on_followed(DlJob *job, const GError *error, void *userdata)
 {
-        DlAttachment *a = DL_LOOKUP_ATTACHMENT(job->object.core,
-                                               ((DlObjectRef *)job->objects->pdata[0])->id);
-
-        if (a)
-                a->resizing = false;
         if (error)
                 dl_notice("A guest does not see that its LUN has grown: %s", error->message);
 }
+
+/* A job that tells its VM waits or runs. */
+static bool is_resizing(const DlAttachment *a);
 
 static void follow(DlAttachment *a)
 {
@@ -104,13 +103,12 @@ static void follow(DlAttachment *a)
         DlLun *lun = lun_of(a);
         g_autoptr(GError) error = NULL;
 
-        if (!lun || a->resizing || !dl_lun_check_usable(lun, NULL))
+        if (!lun || is_resizing(a) || !dl_lun_check_usable(lun, NULL))
                 return;
         judge_pending(a, lun);
         if (strcmp(a->resize_pending, "refresh") != 0)
                 return;
-        a->resizing = dl_flow_resize(a, &nobody, true, &error) != NULL;
-        if (error)
+        if (!dl_flow_resize(a, &nobody, true, &error))
                 dl_notice("VM %s: %s", a->vm->name, error->message);
 }
 
@@ -205,12 +203,14 @@ void dl_guest_size_forget(DlAttachment *a)
 typedef struct ResizeWork {
         char *attachment; /* id */
         uint64_t capacity;
+        DlProof *proof;
 } ResizeWork;
 
 static void work_free(void *p)
 {
         ResizeWork *work = p;
 
+        dl_proof_free(work->proof);
         g_free(work->attachment);
         g_free(work);
 }
@@ -277,6 +277,39 @@ static void check(DlOperation *op)
         }
 }
 
+static void on_proven(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+
+        if (error)
+                dl_op_fail(op, g_error_copy(error));
+        else
+                dl_op_next(op);
+}
+
+static void stop_proof(void *p)
+{
+        ResizeWork *work = ((DlOperation *)p)->data;
+
+        g_clear_pointer(&work->proof, dl_proof_free);
+}
+
+/* QEMU asks the LUN for its size while its VM stands still: so the portal must be well just before,
+ * however long this has waited for the VM. */
+static void prove(DlOperation *op)
+{
+        ResizeWork *work = op->data;
+        const DlAttachment *a = find(op);
+
+        if (!a) {
+                dl_op_finish(op);
+                return;
+        }
+        work->proof = dl_proof_start(op->core, a->meta->guid, a->meta->iqn, a->meta->lun,
+                                     a->meta->readonly, on_proven, op);
+        dl_op_wait(op, op, stop_proof);
+}
+
 static void on_resized(const GError *error, void *userdata)
 {
         DlOperation *op = userdata;
@@ -307,10 +340,9 @@ static void resize(DlOperation *op)
 }
 
 static const DlStep resize_steps[] = {
-        {"looking at the VM", ask},
-        {"looking at the VM", check},
-        {"resizing", resize, .firm = true},
-        {"looking at the VM", ask},
+        {"looking at the VM", ask},         {"looking at the VM", check},
+        {"proving the LUN", prove},         {"proving the LUN", check}, /* of what was seen now */
+        {"resizing", resize, .firm = true}, {"looking at the VM", ask},
 };
 
 DlJob *dl_flow_resize(DlAttachment *a, const DlRequest *request, bool visible, GError **error)
@@ -327,4 +359,16 @@ DlJob *dl_flow_resize(DlAttachment *a, const DlRequest *request, bool visible, G
         dl_op_concerns(op, DL_KIND_ATTACHMENT, a->object.id);
         dl_op_on_vm(op, a->vm);
         return &op->job;
+}
+
+static bool is_resizing(const DlAttachment *a)
+{
+        for (const GList *i = a->vm->queue.head; i; i = i->next) {
+                const DlOperation *op = i->data;
+
+                if (op->steps == resize_steps &&
+                    strcmp(((ResizeWork *)op->data)->attachment, a->object.id) == 0)
+                        return true;
+        }
+        return false;
 }
