@@ -207,6 +207,7 @@ class Cancel(TestCase):
         path = self.attach(self.running, {'GUID': self.guid})
         self.running.guest.wait_disks(lambda disks: len(disks) == 1)
         self.lab.virsh('suspend', 'running')
+        self.wait_property(self.vm(self.running), 'Vm', 'State', 'paused')
         before = self.state()
         pending, job = self.begin(path, 'Attachment', 'HotUnplug')
         self.wait_property(job, 'Job', 'Phase', 'waiting for the guest')
