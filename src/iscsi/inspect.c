@@ -259,25 +259,6 @@ static void keep_page(Unit *unit, StepKind kind, const DlReply *reply)
 
 /* ---- conclusions -------------------------------------------------------------------------- */
 
-static char *fingerprint(const uint8_t *data, size_t size)
-{
-        g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
-        DlScsiDesignators designators;
-        DlScsiDesignator d;
-
-        if (!data || dl_scsi_designators_init(&designators, data, size) < 0)
-                return NULL;
-        while (dl_scsi_designators_next(&designators, &d) > 0) {
-                const uint8_t head[] = {d.code_set, d.type, (uint8_t)d.size};
-
-                if (d.association != DL_SCSI_ASSOCIATION_LUN)
-                        continue;
-                g_checksum_update(checksum, head, sizeof head);
-                g_checksum_update(checksum, d.data, (gssize)d.size);
-        }
-        return g_strdup(g_checksum_get_string(checksum));
-}
-
 static void conclude_discard(Unit *unit)
 {
         size_t limits_size, provisioning_size;
@@ -319,7 +300,7 @@ static void conclude(Unit *unit)
         if (serial)
                 replace(&lun->serial, dl_scsi_vpd_serial(serial, serial_size));
         lun->guid = dl_scsi_guid(&unit->inquiry, id, id_size, serial, serial_size);
-        lun->fingerprint = fingerprint(id, id_size);
+        lun->fingerprint = dl_scsi_fingerprint(id, id_size);
         conclude_discard(unit);
 }
 

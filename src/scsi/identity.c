@@ -338,3 +338,22 @@ char *dl_scsi_guid(const DlScsiInquiry *inquiry, const uint8_t *page83, size_t p
                 guid = guid_of_names(&p83);
         return guid;
 }
+
+char *dl_scsi_fingerprint(const uint8_t *page83, size_t size)
+{
+        g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
+        DlScsiDesignators designators;
+        DlScsiDesignator d;
+
+        if (!page83 || dl_scsi_designators_init(&designators, page83, size) < 0)
+                return NULL;
+        while (dl_scsi_designators_next(&designators, &d) > 0) {
+                const uint8_t head[] = {d.code_set, d.type, (uint8_t)d.size};
+
+                if (d.association != DL_SCSI_ASSOCIATION_LUN)
+                        continue;
+                g_checksum_update(checksum, head, sizeof head);
+                g_checksum_update(checksum, d.data, (gssize)d.size);
+        }
+        return g_strdup(g_checksum_get_string(checksum));
+}

@@ -37,3 +37,9 @@
  */
 char *dl_scsi_guid(const DlScsiInquiry *inquiry, const uint8_t *page83, size_t page83_size,
                    const uint8_t *page80, size_t page80_size);
+
+/*
+ * A digest of all that page 0x83 says about the LUN itself, and nothing of what it says about the
+ * port or the target, so that it is the same on every path. NULL if this is not that page.
+ */
+char *dl_scsi_fingerprint(const uint8_t *page83, size_t size);
