@@ -8,6 +8,7 @@ import os
 import random
 import sqlite3
 import time
+import unittest
 
 from gi.repository import GLib
 
@@ -30,6 +31,8 @@ COLLISIONS = {'AlreadyAttached', 'NotAttached', 'InUse', 'NotShareable', 'Busy',
 
 class Load(TestCase):
     alone = True
+    cycles_wanted, warm_up, quarrels = CYCLES, 4, 12
+    growth_max = GROWTH_MAX
     settings = {'Daemon': {'LogLevel': 'warning', 'JobLingerSec': '0'},
                 'iSCSI': {'CheckIntervalSec': '1'}}
 
@@ -116,7 +119,7 @@ class Load(TestCase):
     def at_once(self, walks):
         context = GLib.MainContext.default()
         walks = list(walks)
-        deadline = time.monotonic() + ANSWER_DEADLINE + CYCLES
+        deadline = time.monotonic() + ANSWER_DEADLINE + self.cycles_wanted
         while walks:
             for walk in list(walks):
                 try:
@@ -139,18 +142,18 @@ class Load(TestCase):
         """Each client has a LUN of its own, two of them a VM; neither minds the others."""
         self.allowed = ()
         walks = [(self.clients[n], self.vms[n % VMS], self.guids[n]) for n in range(CLIENTS)]
-        self.at_once(self.cycles(*walk, 4) for walk in walks)
+        self.at_once(self.cycles(*walk, self.warm_up) for walk in walks)
         self.settle()
         before = self.objects(), self.rows(), self.processes(), self.secrets()
         size, began = self.size(), time.monotonic()
-        self.at_once(self.cycles(*walk, -(-CYCLES // CLIENTS)) for walk in walks)
+        self.at_once(self.cycles(*walk, -(-self.cycles_wanted // CLIENTS)) for walk in walks)
         seconds = time.monotonic() - began
         self.settle()
         self.assertEqual((self.objects(), self.rows(), self.processes(), self.secrets()), before)
         grown = self.size() - size
         self.result.tell('note', self, '%d cycles of %d clients took %.0f s; grown by %d kB' % (
-            CYCLES, CLIENTS, seconds, grown >> 10))
-        self.assertLess(grown, GROWTH_MAX)
+            self.cycles_wanted, CLIENTS, seconds, grown >> 10))
+        self.assertLess(grown, self.growth_max)
         for machine in self.machines:
             self.assertEqual(machine.guest.disks(), {})
             self.assertNotIn('<disk ', machine.xml())
@@ -174,11 +177,11 @@ class Load(TestCase):
         and both ends agree all the time."""
         self.allowed, self.seen = COLLISIONS, []
         size = self.size()
-        self.at_once(self.quarrel(user, 12) for user in self.clients)
+        self.at_once(self.quarrel(user, self.quarrels) for user in self.clients)
         self.settle()
         self.result.tell('note', self, ', '.join('%d %s' % (n, name)
                                                  for name, n in self.met.most_common()))
-        self.assertLess(self.size() - size, GROWTH_MAX)
+        self.assertLess(self.size() - size, self.growth_max)
         for machine in self.machines[:2]:
             plugged = [p for p in self.lab.client.objects('Attachment').values()
                        if p['Plugged'] and p['Vm'] == self.vm(machine)]
@@ -197,3 +200,25 @@ class Load(TestCase):
         self.method(self.target_path, 'Target', 'Forget')
         lab.wait_until(lambda: not self.rows(), what='the store being empty')
         self.assertEqual(self.secrets(), [])
+
+
+@unittest.skipUnless('DL_RELEASE' in os.environ, 'no release build is given (DL_RELEASE)')
+class Valgrind(Load):
+    """The same, less often, with all memory watched that the service has through libvirt, libiscsi and
+    GLib too, which no sanitizer does. What it finds is a complaint (see lab.complaints())."""
+
+    cycles_wanted, warm_up, quarrels = 24, 1, 3
+    growth_max = 256 << 20
+
+    @classmethod
+    def prepare(cls):
+        cls.lab.binary = lambda: (
+            'valgrind -q --leak-check=full --show-leak-kinds=definite '
+            '--log-file=%s/sanitizer/valgrind.%%p %s/src/directlund'
+            % (cls.lab.logs, os.environ['DL_RELEASE']))
+        cls.lab._write_launcher()
+        super().prepare()
+
+    def setUp(self):
+        super().setUp()
+        self.assertIn('valgrind', os.readlink('/proc/%d/exe' % self.lab.owner_pid()))
