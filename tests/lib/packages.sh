@@ -19,6 +19,12 @@ missing_packages() { # LIST
         local package status
         sed 's/#.*//' "$1" | tr -s ' \t' '\n' | while read -r package; do
                 [ -n "$package" ] || continue
+                case $package in
+                *:*) # PROGRAM:PACKAGE, where the program may have come in another way
+                        ! command -v "${package%%:*}" >/dev/null || continue
+                        package=${package#*:}
+                        ;;
+                esac
                 status=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) || status=
                 [ "${status%"${status##*[! ]}"}" = ii ] || echo "$package"
         done

@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ sys.dont_write_bytecode = True
 import checks  # noqa: E402 (they live beside this file)
 import runner  # noqa: E402
 
-TIERS = ('unit', 'bus', 'lab', 'hosts', 'memory', 'threads', 'checks', 'vm')
+TIERS = ('unit', 'bus', 'lab', 'gui', 'hosts', 'memory', 'threads', 'checks', 'vm')
 BUILD_DEADLINE = 900
 UNIT_DEADLINE = 900
 HOSTS_DEADLINE = 1200
@@ -101,10 +102,10 @@ class Suite:
 
     def _build(self, name):
         options = {'sanitized': ['-Db_sanitize=address,undefined', '-Db_lundef=false',
-                                 '-Dtest-hooks=true'],
-                   'plain': ['-Dtest-hooks=true'],
-                   'threads': ['-Db_sanitize=thread', '-Db_lundef=false'],
-                   'release': ['--buildtype=release', '-Dman=true']}[name]
+                                 '-Dtest-hooks=true', '-Dcockpit=enabled'],
+                   'plain': ['-Dtest-hooks=true', '-Dcockpit=disabled'],
+                   'threads': ['-Db_sanitize=thread', '-Db_lundef=false', '-Dcockpit=disabled'],
+                   'release': ['--buildtype=release', '-Dman=true', '-Dcockpit=disabled']}[name]
         directory = '%s/%s' % (self.work, name)
         say('building (%s)' % name)
         started = time.monotonic()
@@ -211,6 +212,20 @@ class Suite:
         if release:  # a few tests are about what users run
             os.environ['DL_RELEASE'] = release
         self._python(TOP + '/tests/lab')
+
+    def _gui(self):
+        """The page in Cockpit; npm brings what drives the browser, while there is a network."""
+        packages = self.work + '/gui-packages'
+        shutil.copytree(TOP + '/tests/gui', packages)
+        status, output = call(['npm', 'ci', '--ignore-scripts', '--prefer-offline'], 300,
+                              cwd=packages)
+        if status != 0:
+            self.failed('npm ci for tests/gui', output)
+            return
+        screenshots = os.environ.get('DL_SCREENSHOTS') or self.work + '/screenshots'
+        os.makedirs(screenshots, exist_ok=True)
+        os.environ.update(DL_GUI=packages, DL_SCREENSHOTS=screenshots)
+        self._python(TOP + '/tests/gui')
 
     def _hosts(self):
         self._program('hosts', HOSTS_DEADLINE)

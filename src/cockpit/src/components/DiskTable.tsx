@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// vDisks and devices, for the page of disks and for the choice of one.
+import React, { type ReactNode } from 'react';
+
+import { _, fill, language } from '../i18n';
+import { isFree, keyOf, textOf, type DiskColumn, type DiskRow } from '../model/disks';
+import { bytes } from '../model/format';
+import { Guid } from './Guid';
+import { PagedTable, type Column } from './PagedTable';
+import { LunStatus } from './Status';
+
+const Users = ({ row }: { row: DiskRow }) => (
+    <>
+        {row.users.map(user => <div key={user.name}>{user.name}</div>)}
+    </>
+);
+
+const Paths = ({ row }: { row: DiskRow }) => (
+    <span title={row.lun?.paths.map(path =>
+        `${path.address}:${path.port} ${path.state} ${path.fault?.message ?? ''}`.trim()).join('\n')}>
+        {fill(_("$0 of $1"), row.healthyPaths, row.totalPaths)}
+    </span>
+);
+
+const columns = (): Column<DiskRow, DiskColumn>[] => [
+    {
+        name: 'name',
+        title: _("Name"),
+        cell: row => <>{row.name}{row.description && <div className="dl-secondary">{row.description}</div>}</>,
+    },
+    { name: 'guid', title: _("LUN ID"), cell: row => <Guid guid={row.guid} /> },
+    { name: 'size', title: _("Size"), cell: row => (row.lun ? bytes(row.size, language()) : '') },
+    {
+        name: 'model',
+        title: _("Model and serial"),
+        cell: row => <>{row.model}<div className="dl-secondary">{row.serial}</div></>,
+    },
+    {
+        name: 'targets',
+        title: _("Target"),
+        cell: row => row.targets.map(iqn => <div key={iqn} className="dl-iqn">{iqn}</div>),
+    },
+    { name: 'paths', title: _("Healthy paths"), cell: row => <Paths row={row} /> },
+    {
+        name: 'status',
+        title: _("State"),
+        cell: row => <><LunStatus state={row.status} /><div className="dl-secondary">{row.reason}</div></>,
+    },
+    { name: 'users', title: _("Used by"), cell: row => <Users row={row} /> },
+];
+
+const idOf = (row: DiskRow): string => row.id;
+
+export const DiskTable = (props: {
+    label: string;
+    rows: readonly DiskRow[];
+    first: DiskColumn;
+    empty: ReactNode;
+    toolbar?: ReactNode;
+    actions?: (row: DiskRow) => ReactNode;
+    select?: { chosen: string | null; can: (row: DiskRow) => boolean; choose: (row: DiskRow) => void };
+}) => (
+    <PagedTable {...props} columns={columns()} idOf={idOf} textOf={textOf} keyOf={keyOf}
+        greyed={row => !isFree(row)} />
+);
