@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define PAUSE_MAX 16 /* check intervals */
+
 static bool misses(const DlAttachment *a, const DlTarget *target)
 {
         return a->left_out && g_strcmp0(a->meta->iqn, target->object.id) == 0;
@@ -29,6 +31,16 @@ static void say_why(DlAttachment *a, const GError *error)
                 dl_object_changed(&a->object, "LastError");
 }
 
+/* Each try may have the VM stand still for about a second, for QEMU logs in meanwhile: a disk that
+ * fails again and again is tried less and less often. */
+static void try_later(DlAttachment *a)
+{
+        uint64_t interval = a->object.core->settings->check_interval_usec;
+
+        a->retry_pause_usec = MIN(MAX(a->retry_pause_usec * 2, interval / 2), interval * PAUSE_MAX);
+        a->retry_usec = dl_now() + a->retry_pause_usec;
+}
+
 static void on_plugged(DlJob *job, const GError *error, void *userdata)
 {
         g_autofree char *id = userdata;
@@ -38,7 +50,7 @@ static void on_plugged(DlJob *job, const GError *error, void *userdata)
         dl_core_take_call(core, id);
         if (!a || !a->left_out)
                 return;
-        a->retry_usec = dl_now() + core->settings->check_interval_usec / 2;
+        try_later(a);
         if (!error)
                 return;
         say_why(a, error);
@@ -60,7 +72,7 @@ static void plug(DlAttachment *a)
                 return;
         dl_core_take_call(core, id);
         g_free(id);
-        a->retry_usec = dl_now() + core->settings->check_interval_usec / 2;
+        try_later(a);
         say_why(a, error);
 }
 

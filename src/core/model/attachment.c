@@ -85,7 +85,7 @@ static void take_left_out(DlAttachment *a, bool left_out)
         if (a->left_out == left_out)
                 return;
         a->left_out = left_out;
-        a->retry_usec = 0;
+        a->retry_usec = a->retry_pause_usec = 0;
         dl_object_changed(&a->object, "LeftOut");
         if (!left_out && dl_last_error_set(&a->last_error, NULL)) /* it told why */
                 dl_object_changed(&a->object, "LastError");

@@ -57,8 +57,9 @@ struct DlAttachment {
         bool left_out;            /* the VM was started without it, and is to have it as soon as it
                                    * is reachable */
         uint64_t retry_usec;      /* left out, and plugging it has failed: not before (monotonic) */
-        char *target_dev;         /* "vda"; "" if in neither */
-        DlAddress *address;       /* as the domain has it, else as asked for; may be NULL */
+        uint64_t retry_pause_usec; /* the last pause before such a try; 0: none has failed */
+        char *target_dev;          /* "vda"; "" if in neither */
+        DlAddress *address;        /* as the domain has it, else as asked for; may be NULL */
         DlLastError last_error;
         char *shown; /* GUID of the LUN that the running VM has in its place; NULL: it is right */
 

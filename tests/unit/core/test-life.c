@@ -121,6 +121,22 @@ static void test_plug_fails_once(CoreFixture *f, gconstpointer data)
         CORE_WAIT(f, attachment(f)->plugged);
 }
 
+/* A VM stands still for a moment at each try: they become rare. */
+static void test_plug_fails_again(CoreFixture *f, gconstpointer data)
+{
+        uint64_t pause = f->settings->check_interval_usec / 2;
+
+        run_without(f);
+        for (unsigned i = 0; i < 4; i++, pause *= 2) {
+                fake_virt_fail("attach live", DL_ERROR_LIBVIRT_ERROR, false);
+                fake_portal_shows("p1", luns, G_N_ELEMENTS(luns));
+                CORE_WAIT(f, attachment(f)->retry_pause_usec == pause);
+                g_assert_cmpuint(attachment(f)->retry_usec, >, dl_now() + pause / 2);
+        }
+        CORE_WAIT(f, attachment(f)->plugged);
+        CORE_WAIT(f, attachment(f)->retry_pause_usec == 0);
+}
+
 /* What a restart finds is what the domain says. */
 static void test_restart(CoreFixture *f, gconstpointer data)
 {
@@ -163,6 +179,7 @@ int main(int argc, char *argv[])
         ADD("left-out", test_left_out);
         ADD("lun-comes-later", test_lun_comes_later);
         ADD("plug-fails-once", test_plug_fails_once);
+        ADD("plug-fails-again", test_plug_fails_again);
         ADD("restart", test_restart);
         ADD("end-of-the-vm", test_end_of_the_vm);
         ADD("end-that-nobody-tells", test_end_that_nobody_tells);
