@@ -8,52 +8,66 @@
 
 #include "bus/bus-reply.h"
 #include "core/core.h"
+#include "core/model/lun-kernel.h"
 
-static int append_connection(sd_bus_message *m, const DlLun *lun, const DlPath *path)
+static int append_connection(sd_bus_message *m, const DlLun *lun, const DlWay *way)
 {
+        DlWayPlace place = dl_way_place(way);
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0)
-                r = dl_bus_append_text_entry(m, "connection", path->address);
+                r = dl_bus_append_text_entry(m, "connection", place.address);
         if (r >= 0)
-                r = dl_bus_append_entry(m, "port", "q", path->port);
+                r = dl_bus_append_entry(m, "port", "q", place.port);
         if (r >= 0)
-                r = dl_bus_append_text_entry(m, "iqn", path->iqn);
+                r = dl_bus_append_text_entry(m, "iqn", place.iqn);
         if (r >= 0)
-                r = dl_bus_append_entry(m, "tpgt", "q", path->tpgt);
+                r = dl_bus_append_entry(m, "tpgt", "q", place.tpgt);
         if (r >= 0)
-                r = dl_bus_append_entry(m, "lun", "t", path->lun);
+                r = dl_bus_append_entry(m, "lun", "t", place.lun);
         if (r >= 0)
                 r = dl_bus_append_text_entry(m, "initiatorname",
                                              dl_core_initiator_name(lun->object.core));
         if (r >= 0)
-                r = dl_bus_append_text_entry(m, "user", dl_path_user(lun, path));
+                r = dl_bus_append_text_entry(m, "user", dl_path_user(lun, place.iqn));
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_status(sd_bus_message *m, const DlLun *lun, const DlPath *path)
+static int append_status(sd_bus_message *m, const DlLun *lun, const DlWay *way)
 {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0) /* QEMU's own initiator makes no device on the host */
-                r = dl_bus_append_entry(m, "physdev", "s", "");
+                r = dl_bus_append_text_entry(m, "physdev", way->device ? way->device->name : "");
         if (r >= 0)
-                r = dl_bus_append_entry(m, "lun", "t", path->lun);
+                r = dl_bus_append_entry(m, "lun", "t", dl_way_place(way).lun);
         if (r >= 0)
-                r = dl_bus_append_entry(m, "capacity", "t", path->capacity);
+                r = dl_bus_append_entry(m, "capacity", "t", dl_way_capacity(way));
         if (r >= 0)
-                r = dl_bus_append_text_entry(m, "type", dl_lun_type(lun));
+                r = dl_bus_append_text_entry(m, "type", dl_way_type(way));
         if (r >= 0)
-                r = dl_bus_append_text_entry(m, "state", dl_path_state(path));
+                r = dl_bus_append_text_entry(m, "state", dl_way_state(way));
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* {sv}: a list with an entry for each path. */
-static int append_paths(sd_bus_message *m, const char *key, const DlLun *lun,
-                        int (*append)(sd_bus_message *m, const DlLun *lun, const DlPath *path))
+static bool is_iscsi(const DlWay *way)
 {
+        return *dl_way_place(way).iqn;
+}
+
+static bool is_any(const DlWay *way)
+{
+        return true;
+}
+
+/* {sv}: a list with an entry for each way that belongs there. */
+static int append_ways(sd_bus_message *m, const char *key, const DlLun *lun,
+                       bool (*belongs)(const DlWay *way),
+                       int (*append)(sd_bus_message *m, const DlLun *lun, const DlWay *way))
+{
+        g_autoptr(GArray) ways = dl_lun_ways(lun);
         int r;
 
         r = sd_bus_message_open_container(m, 'e', "sv");
@@ -63,8 +77,9 @@ static int append_paths(sd_bus_message *m, const char *key, const DlLun *lun,
                 r = sd_bus_message_open_container(m, 'v', "aa{sv}");
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "a{sv}");
-        for (unsigned i = 0; r >= 0 && i < lun->paths->len; i++)
-                r = append(m, lun, lun->paths->pdata[i]);
+        for (unsigned i = 0; r >= 0 && i < ways->len; i++)
+                if (belongs(&g_array_index(ways, DlWay, i)))
+                        r = append(m, lun, &g_array_index(ways, DlWay, i));
         for (int i = 0; r >= 0 && i < 3; i++)
                 r = sd_bus_message_close_container(m);
         return r;
@@ -136,9 +151,9 @@ static int append_lun(sd_bus_message *m, const DlLun *lun)
         if (r >= 0)
                 r = dl_bus_append_path_entry(m, "vdisk", dl_lun_vdisk(lun));
         if (r >= 0)
-                r = append_paths(m, "pathlist", lun, append_connection);
+                r = append_ways(m, "pathlist", lun, is_iscsi, append_connection);
         if (r >= 0)
-                r = append_paths(m, "pathstatus", lun, append_status);
+                r = append_ways(m, "pathstatus", lun, is_any, append_status);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 

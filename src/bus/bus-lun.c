@@ -4,6 +4,7 @@
 #include "bus/bus-call.h"
 #include "bus/bus-lun-explain.h"
 #include "bus/bus-reply.h"
+#include "core/model/lun-kernel.h"
 
 static DlJob *start_refresh(DlBusCall *call, void *args, void *object, const DlRequest *request,
                             GError **error)
@@ -146,47 +147,73 @@ DL_BUS_GETTER(get_discard_max_bytes, DlLun, lun, reply)
         return sd_bus_message_append(reply, "t", lun->discard_max_bytes);
 }
 
-static int append_where(sd_bus_message *m, const DlPath *path)
+static int append_where(sd_bus_message *m, const DlWay *way)
 {
+        DlWayPlace place = dl_way_place(way);
         int r;
 
-        r = dl_bus_append_text_entry(m, "iqn", path->iqn);
+        r = sd_bus_message_append(m, "{sv}", "transport", "s", dl_way_transport(way));
         if (r >= 0)
-                r = dl_bus_append_text_entry(m, "address", path->address);
+                r = dl_bus_append_text_entry(m, "iqn", place.iqn);
         if (r >= 0)
-                r = dl_bus_append_entry(m, "port", "q", path->port);
+                r = dl_bus_append_text_entry(m, "address", place.address);
         if (r >= 0)
-                r = dl_bus_append_entry(m, "tpgt", "q", path->tpgt);
+                r = dl_bus_append_entry(m, "port", "q", place.port);
         if (r >= 0)
-                r = dl_bus_append_entry(m, "lun", "t", path->lun);
+                r = dl_bus_append_entry(m, "tpgt", "q", place.tpgt);
+        if (r >= 0)
+                r = dl_bus_append_entry(m, "lun", "t", place.lun);
         return r;
 }
 
-static int append_path(sd_bus_message *m, const DlPath *path)
+/* The device that the host's kernel has for it. */
+static int append_device(sd_bus_message *m, const DlBlockDevice *device)
 {
+        int r;
+
+        r = dl_bus_append_text_entry(m, "device", device->name);
+        if (r >= 0)
+                r = dl_bus_append_text_entry(m, "host", device->host);
+        if (r >= 0)
+                r = dl_bus_append_text_entry(m, "hctl", device->hctl);
+        if (r >= 0)
+                r = dl_bus_append_text_entry(m, "target", device->target);
+        if (r >= 0)
+                r = dl_bus_append_text_entry(m, "device-state", device->state);
+        if (r >= 0)
+                r = dl_bus_append_text_entry(m, "map", device->map);
+        return r;
+}
+
+static int append_way(sd_bus_message *m, const DlWay *way)
+{
+        static const DlLastError none = {.code = -1};
+        const DlLastError *error = way->path ? &way->path->last_error : &none;
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0)
-                r = append_where(m, path);
+                r = append_where(m, way);
+        if (r >= 0 && way->device)
+                r = append_device(m, way->device);
         if (r >= 0)
-                r = dl_bus_append_entry(m, "capacity", "t", path->capacity);
+                r = dl_bus_append_entry(m, "capacity", "t", dl_way_capacity(way));
         if (r >= 0)
-                r = dl_bus_append_entry(m, "state", "s", dl_path_state(path));
+                r = dl_bus_append_entry(m, "state", "s", dl_way_state(way));
         if (r >= 0)
-                r = dl_bus_append_entry(m, "error", "s", dl_last_error_name(&path->last_error));
+                r = dl_bus_append_entry(m, "error", "s", dl_last_error_name(error));
         if (r >= 0)
-                r = dl_bus_append_text_entry(m, "message",
-                                             dl_last_error_message(&path->last_error));
+                r = dl_bus_append_text_entry(m, "message", dl_last_error_message(error));
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 DL_BUS_GETTER(get_paths, DlLun, lun, reply)
 {
+        g_autoptr(GArray) ways = dl_lun_ways(lun);
         int r = sd_bus_message_open_container(reply, 'a', "a{sv}");
 
-        for (unsigned i = 0; r >= 0 && i < lun->paths->len; i++)
-                r = append_path(reply, lun->paths->pdata[i]);
+        for (unsigned i = 0; r >= 0 && i < ways->len; i++)
+                r = append_way(reply, &g_array_index(ways, DlWay, i));
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 

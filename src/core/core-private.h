@@ -10,6 +10,7 @@
 #include "core/model/target.h"
 #include "core/model/vdisk.h"
 #include "core/model/vm.h"
+#include "host/block-devices.h"
 #include "iscsi/iscsi.h"
 #include "loop/workers.h"
 #include "store/store.h"
@@ -37,6 +38,9 @@ struct DlCore {
         DlStore *store;
         DlIscsi *iscsi;
         DlVirt *virt;
+        DlBlockDevices *block_devices; /* NULL: cannot be followed */
+        bool are_devices_known;        /* all that were there at the start */
+        bool is_virt_looked_at;        /* or cannot be: see dl_core_is_ready() */
         char *initiator_name;
 
         GHashTable *objects[_DL_KIND_MAX]; /* id → object, which owns its id */
@@ -194,8 +198,10 @@ void dl_vm_wait_for_stop(DlVm *vm, void (*stopped)(void *userdata), void *userda
 /* Told when the guest released, or refused to release, the disk. alias NULL: no longer. */
 void dl_vm_wait_for_release(DlVm *vm, const char *alias,
                             void (*released)(bool released, void *userdata), void *userdata);
-/* From the first look on, call ready. */
+/* VMs were looked at, or cannot be for now. */
 void dl_core_is_ready(DlCore *core);
+/* Calls ready if that is so, and the host's block devices are known too. */
+void dl_core_check_ready(DlCore *core);
 
 /* ---- store (persist.c) --------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #include "core/core-private.h"
 #include "core/model/contents.h"
 #include "core/model/host-private.h"
+#include "core/model/lun-kernel.h"
 #include "core/model/storage-domain.h"
 #include "core/records/journal.h"
 #include "core/records/lun-rows.h"
@@ -46,7 +47,7 @@ bool dl_core_has_libvirt(const DlCore *core)
         return core->virt && dl_virt_is_connected(core->virt);
 }
 
-void dl_core_is_ready(DlCore *core)
+static void become_ready(DlCore *core)
 {
         void (*ready)(void *userdata) = core->ready;
 
@@ -56,10 +57,22 @@ void dl_core_is_ready(DlCore *core)
                 ready(core->userdata);
 }
 
+void dl_core_check_ready(DlCore *core)
+{
+        if (core->is_virt_looked_at && (core->are_devices_known || !core->block_devices))
+                become_ready(core);
+}
+
+void dl_core_is_ready(DlCore *core)
+{
+        core->is_virt_looked_at = true;
+        dl_core_check_ready(core);
+}
+
 static int on_ready_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
         dl_notice("libvirt has not answered yet; serving without it");
-        dl_core_is_ready(userdata);
+        become_ready(userdata);
         return 0;
 }
 
@@ -72,6 +85,9 @@ static void on_loaded(DlCore *core, const GError *error)
                 (void)sd_event_exit(core->event, -EIO);
                 return;
         }
+        r = dl_luns_follow_kernel(core);
+        if (r < 0)
+                dl_warning("Block devices of this host cannot be followed: %s", g_strerror(-r));
         r = dl_virt_new(core->event, core->virt_workers, core->settings->libvirt_uri, &dl_vm_events,
                         core, &core->virt);
         if (r < 0) {
@@ -237,6 +253,7 @@ void dl_core_free(DlCore *core)
         core->housekeeping = sd_event_source_disable_unref(core->housekeeping);
         core->second_look = sd_event_source_disable_unref(core->second_look);
 
+        dl_block_devices_free(g_steal_pointer(&core->block_devices));
         free_all(core, DL_KIND_TARGET, (GDestroyNotify)dl_target_free);
         free_all(core, DL_KIND_JOB, (GDestroyNotify)dl_job_free);
         free_all(core, DL_KIND_ATTACHMENT, (GDestroyNotify)dl_attachment_free);

@@ -49,6 +49,7 @@ struct DlBlockDevices {
         GHashTable *waiting; /* set of directories in sysfs: to be looked at */
         GPtrArray *looking;  /* the same, now */
         bool is_scan_wanted, are_uses_wanted, are_holders_stale, are_known;
+        bool is_told;      /* for the first time */
         unsigned n_stated; /* how far the look at the states has come */
         sd_event_source *events, *mounts, *swapped, *timer, *work, *states;
 };
@@ -148,8 +149,10 @@ static void tell(DlBlockDevices *b)
                 look_at_held(b);
         b->are_holders_stale = false;
         guids = dl_block_table_take_changed(b->table);
-        if (guids)
-                b->changed((const char *const *)guids->pdata, guids->len, b->userdata);
+        if (guids || !b->is_told)
+                b->changed(guids ? (const char *const *)guids->pdata : NULL, guids ? guids->len : 0,
+                           b->userdata);
+        b->is_told = true;
 }
 
 /* ---- mounts and swap ------------------------------------------------------------------------ */
@@ -371,7 +374,7 @@ static int on_states(sd_event_source *source, uint64_t usec, void *userdata)
                 if (n++ >= first)
                         look_at_state(b, device);
         b->n_stated = n < g_hash_table_size(devices) ? n : 0;
-        if (b->looking->len == 0)
+        if (b->are_known && b->looking->len == 0)
                 tell(b);
         (void)sd_event_source_set_time_relative(source, STATES_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

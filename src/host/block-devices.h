@@ -107,7 +107,8 @@ typedef struct DlBlockSources {
         const char *swaps;     /* /proc/swaps */
 } DlBlockSources;
 
-/* What is there already is told by the callback, from the loop. Negative errno. */
+/* What is there already is told by the callback, from the loop, also that there is nothing (then
+ * n_guids is 0). Negative errno. */
 int dl_block_devices_new(sd_event *event, const DlBlockSources *sources, DlBlockChanged changed,
                          void *userdata, DlBlockDevices **ret);
 void dl_block_devices_free(DlBlockDevices *devices); /* takes NULL */

@@ -12,6 +12,7 @@
 #include "core/steps/image-rules.h"
 #include "core/model/foreign-use.h"
 #include "core/model/holders.h"
+#include "core/model/lun-kernel.h"
 #include "core/model/storage-domain.h"
 #include "core/steps/vdisk-create.h"
 #include "util/uuid.h"
@@ -183,7 +184,8 @@ static bool check_sharing(DlOperation *op, const DlLun *lun, GError **error)
         }
         return dl_image_check_attach(dl_vdisk_of_guid(op->core, meta->guid), meta, error) &&
                (op->force || !lun ||
-                (dl_claim_check_unclaimed(lun, error) && dl_foreign_use_check(lun, error)));
+                (dl_claim_check_unclaimed(lun, error) && dl_foreign_use_check(lun, error) &&
+                 dl_lun_check_host_use(lun, error)));
 }
 
 /* The rules, and a place in the VM. */

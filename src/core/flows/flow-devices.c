@@ -3,6 +3,7 @@
 
 #include "core/model/attachment-index.h"
 #include "core/model/contents.h"
+#include "core/model/lun-kernel.h"
 #include "core/steps/connect.h"
 #include "core/steps/guest-size.h"
 #include "core/steps/operation.h"
@@ -105,6 +106,8 @@ static void refresh(DlOperation *op)
                 dl_target_acquire(ask->target);
                 ask->connect = dl_connect_start(ask->target, NULL, 0, on_asked, ask);
         }
+        if (work->refresh && op->core->block_devices)
+                dl_block_devices_look(op->core->block_devices);
         if (work->asking->len == 0)
                 dl_op_next(op);
         else
@@ -115,7 +118,7 @@ static void refresh(DlOperation *op)
 
 static bool is_of_type(const ListWork *work, const DlLun *lun)
 {
-        return !work->storage_type || g_ascii_strcasecmp(work->storage_type, dl_lun_type(lun)) == 0;
+        return !work->storage_type || dl_lun_is_of_type(lun, work->storage_type);
 }
 
 /* Those of the type, of all or of the given GUIDs. ret_unknown: the first GUID that is not known,

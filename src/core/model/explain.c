@@ -4,6 +4,7 @@
 #include "core/model/explain.h"
 #include "core/model/attachment-index.h"
 #include "core/model/foreign-use.h"
+#include "core/model/lun-kernel.h"
 #include "core/model/storage-domain.h"
 
 #include <string.h>
@@ -115,6 +116,7 @@ static void explain_vm(const DlLun *lun, const char *holder, GPtrArray *facts)
 static void explain_holders(const DlLun *lun, GPtrArray *facts)
 {
         const char *domain = dl_claim_of(lun->object.core, lun->object.id);
+        const DlBlockLun *kernel = dl_lun_kernel(lun);
 
         for (GStrv holder = lun->holders; *holder; holder++) {
                 const char *name = strchr(*holder, ':') ? strchr(*holder, ':') + 1 : *holder;
@@ -125,6 +127,12 @@ static void explain_holders(const DlLun *lun, GPtrArray *facts)
                          strcmp(name, domain) == 0)
                         add(facts, "holder", *holder,
                             g_strdup_printf("Storage domain %s has claimed it", domain));
+                else if (kernel && g_strv_contains((const char *const *)kernel->holders, *holder))
+                        add(facts, "holder", *holder,
+                            g_strdup(kernel->is_system
+                                             ? "This host runs from it"
+                                             : "This host uses it: unmount, deactivate or stop "
+                                               "that before it is given to a VM"));
                 else
                         add(facts, "holder", *holder,
                             g_strdup("What is on it says so, and it is no vDisk; with force it can "

@@ -4,6 +4,7 @@
 #include "core/model/holders.h"
 #include "core/model/attachment-index.h"
 #include "core/model/foreign-use.h"
+#include "core/model/lun-kernel.h"
 #include "core/model/storage-domain.h"
 
 #include <string.h>
@@ -58,8 +59,11 @@ GPtrArray *dl_lun_users(const DlLun *lun)
 GStrv dl_lun_holders(const DlLun *lun)
 {
         g_autoptr(GPtrArray) holders = dl_lun_users(lun);
+        const DlBlockLun *kernel = dl_lun_kernel(lun);
         g_autofree char *content = content_counts(lun) ? dl_content_holder(lun->content) : NULL;
 
+        for (GStrv use = kernel ? kernel->holders : NULL; use && *use; use++)
+                g_ptr_array_add(holders, g_strdup(*use));
         if (content && !g_ptr_array_find_with_equal_func(holders, content, g_str_equal, NULL))
                 g_ptr_array_add(holders, g_steal_pointer(&content));
         g_ptr_array_set_free_func(holders, NULL);

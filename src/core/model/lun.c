@@ -4,6 +4,7 @@
 #include "core/model/attachment-index.h"
 #include "core/model/contents.h"
 #include "core/model/holders.h"
+#include "core/model/lun-kernel.h"
 #include "core/steps/guest-size.h"
 
 #include <stdlib.h>
@@ -25,11 +26,6 @@ const char *dl_lun_status_name(DlLunStatus status)
         return names[status];
 }
 
-const char *dl_lun_type(const DlLun *lun)
-{
-        return "iSCSI";
-}
-
 const char *dl_path_state(const DlPath *path)
 {
         if (path->last_error.code >= 0)
@@ -37,9 +33,9 @@ const char *dl_path_state(const DlPath *path)
         return path->seen ? "active" : "unknown";
 }
 
-const char *dl_path_user(const DlLun *lun, const DlPath *path)
+const char *dl_path_user(const DlLun *lun, const char *iqn)
 {
-        DlTarget *target = DL_LOOKUP_TARGET(lun->object.core, path->iqn);
+        DlTarget *target = DL_LOOKUP_TARGET(lun->object.core, iqn);
 
         return target && target->user ? target->user : "";
 }
@@ -259,15 +255,19 @@ bool dl_lun_check_usable(const DlLun *lun, GError **error)
                         return false;
                 }
         }
-        if (first && first->capacity < lun->promised) {
+        if (!dl_lun_kernel_check(lun, first, error))
+                return false;
+        uint64_t capacity = first ? first->capacity : lun->capacity;
+
+        if ((first || dl_lun_kernel_sees(lun)) && capacity < lun->promised) {
                 g_set_error(error, DL_ERROR, DL_ERROR_LUN_SHRUNK,
                             "%s has shrunk from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
                             " bytes while VMs have it; give it its size back on the storage array, "
                             "or detach it from all VMs",
-                            lun->object.id, lun->promised, first->capacity);
+                            lun->object.id, lun->promised, capacity);
                 return false;
         }
-        if (first && first->capacity == 0) {
+        if ((first || dl_lun_kernel_sees(lun)) && capacity == 0) {
                 g_set_error(error, DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
                             "%s has no medium, or no size", lun->object.id);
                 return false;
@@ -283,7 +283,7 @@ static bool is_seen(const DlLun *lun)
                 if (path->seen && path->last_error.code < 0)
                         return true;
         }
-        return false;
+        return dl_lun_kernel_sees(lun);
 }
 
 static DlLunStatus judge(const DlLun *lun, const char *const *holders, char **ret_reason)
@@ -310,6 +310,8 @@ static DlLunStatus judge(const DlLun *lun, const char *const *holders, char **re
                 return DL_LUN_FREE;
         }
         const char *why = path_error(lun);
+        if (!why && dl_lun_kernel(lun))
+                why = "All paths of this host to it have failed";
         *ret_reason = g_strdup(why ? why : "Not seen since the service started");
         return why ? DL_LUN_UNUSABLE : DL_LUN_UNKNOWN;
 }
@@ -451,7 +453,7 @@ void dl_lun_remove_if_unneeded(DlLun *lun)
 {
         g_autoptr(GPtrArray) users = dl_lun_users(lun);
 
-        if (lun->paths->len > 0 || users->len > 0 || dl_lun_vdisk(lun)) {
+        if (lun->paths->len > 0 || dl_lun_kernel(lun) || users->len > 0 || dl_lun_vdisk(lun)) {
                 dl_lun_update(lun);
                 dl_persist_lun(lun);
                 return;

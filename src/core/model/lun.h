@@ -50,10 +50,11 @@ struct DlLun {
         char *stored;              /* its row as last written */
 };
 
-const char *dl_lun_type(const DlLun *lun);     /* "iSCSI" */
+/* "iSCSI", "FCP", "local", or "MIXED": how its ways lead to it (lun-kernel.c) */
+const char *dl_lun_type(const DlLun *lun);
 const char *dl_path_state(const DlPath *path); /* "active", "failed", "unknown" */
 /* That has claimed it, or whose volume group is on it; "" if there is none. */
 const char *dl_lun_storage_domain(const DlLun *lun);
 DlVDisk *dl_lun_vdisk(const DlLun *lun); /* NULL if there is none */
-/* "" if the initiator uses no name on this path; the user of CHAP, never a secret */
-const char *dl_path_user(const DlLun *lun, const DlPath *path);
+/* "" if the initiator uses no name at this target; the user of CHAP, never a secret */
+const char *dl_path_user(const DlLun *lun, const char *iqn);

@@ -93,6 +93,7 @@ DlCore *dl_scratch_new(DlCore *core)
                              .changed = ignore_change},
                 .iscsi = core->iscsi,
                 .virt = core->virt,
+                .block_devices = core->block_devices,
                 .initiator_name = core->initiator_name,
                 .intents = core->intents,
                 .content_workers = core->content_workers,

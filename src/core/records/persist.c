@@ -10,6 +10,7 @@
 #include "core/records/lun-rows.h"
 #include "core/records/target-rows.h"
 #include "core/core-private.h"
+#include "core/model/lun-kernel.h"
 #include "core/model/storage-domain.h"
 
 #include <string.h>
@@ -46,8 +47,17 @@ static void add_path(JsonBuilder *b, const DlPath *path)
         json_builder_end_object(b);
 }
 
+/* What only the kernel sees is there again after the next start, or not. */
+static bool is_worth_a_row(const DlLun *lun)
+{
+        return lun->paths->len > 0 || lun->stored || dl_lun_vdisk(lun) || !dl_lun_kernel(lun);
+}
+
 void dl_persist_lun(DlLun *lun)
 {
+        if (!is_worth_a_row(lun))
+                return;
+
         JsonBuilder *b = json_builder_new();
 
         json_builder_begin_object(b);

@@ -7,6 +7,7 @@
  * What they play is global and the test's; forget it at the end of each.
  */
 
+#include "host/block-devices.h"
 #include "iscsi/iscsi.h"
 #include "virt/virt.h"
 
@@ -43,6 +44,13 @@ unsigned fake_iscsi_in_flight(void);
 unsigned fake_iscsi_n_asked(const char *address); /* but for reads */
 unsigned fake_iscsi_n_read(const char *address);
 void fake_iscsi_forget(void);
+
+/* ---- block devices (fake-block.c) ----------------------------------------------------------- */
+
+/* The host's kernel has this LUN from now on, or (NULL) has it no longer; told from the loop.
+ * Borrowed until then. */
+void fake_block_shows(const char *guid, const DlBlockLun *lun);
+void fake_block_forget(void);
 
 /* ---- domains (fake-virt.c) ----------------------------------------------------------------- */
 

@@ -118,7 +118,13 @@ static void test_many_luns(CoreFixture *f, gconstpointer data)
         for (unsigned i = 0; i < 1000; i++) {
                 g_autofree char *guid = g_strdup_printf("3600%028x", i);
                 DlLun *lun = dl_lun_new(f->core, guid);
+                DlPath *path = g_new(DlPath, 1);
 
+                *path = (DlPath){.iqn = g_strdup(IQN),
+                                 .address = g_strdup("192.0.2.1"),
+                                 .serial = g_strdup(""),
+                                 .last_error.code = -1};
+                dl_lun_add_path(lun, path);
                 dl_object_publish(&lun->object);
                 lun->capacity = 1;
                 dl_persist_lun(lun);
