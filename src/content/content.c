@@ -35,6 +35,7 @@ void dl_content_free(DlContent *content)
         g_free(content->vg_name);
         g_free(content->vg_uuid);
         g_free(content->storage_domain);
+        g_strfreev(content->vg_pvs);
         g_free(content);
 }
 
@@ -52,14 +53,51 @@ static bool signatures_equal(const GPtrArray *a, const GPtrArray *b)
         return true;
 }
 
+static bool lists_equal(GStrv a, GStrv b)
+{
+        return a && b ? g_strv_equal((const char *const *)a, (const char *const *)b) : a == b;
+}
+
+/* What is on the device itself. */
+static const char *own(const DlContent *content, const char *string)
+{
+        return content->vg_told ? NULL : string;
+}
+
 bool dl_content_equal(const DlContent *a, const DlContent *b)
 {
         if (!a || !b)
                 return a == b;
         return signatures_equal(a->signatures, b->signatures) && a->pv_size == b->pv_size &&
-               g_strcmp0(a->pv_uuid, b->pv_uuid) == 0 && g_strcmp0(a->vg_name, b->vg_name) == 0 &&
-               g_strcmp0(a->vg_uuid, b->vg_uuid) == 0 &&
-               g_strcmp0(a->storage_domain, b->storage_domain) == 0;
+               g_strcmp0(a->pv_uuid, b->pv_uuid) == 0 &&
+               g_strcmp0(own(a, a->vg_name), own(b, b->vg_name)) == 0 &&
+               g_strcmp0(own(a, a->vg_uuid), own(b, b->vg_uuid)) == 0 &&
+               g_strcmp0(own(a, a->storage_domain), own(b, b->storage_domain)) == 0 &&
+               lists_equal(a->vg_pvs, b->vg_pvs);
+}
+
+bool dl_content_is_bare_pv(const DlContent *content)
+{
+        return content->pv_uuid && !own(content, content->vg_uuid);
+}
+
+static bool take_string(char **at, const char *value)
+{
+        if (g_strcmp0(*at, value) == 0)
+                return false;
+        g_free(*at);
+        *at = g_strdup(value);
+        return true;
+}
+
+bool dl_content_tell_group(DlContent *content, const DlContent *teller)
+{
+        bool changed = take_string(&content->vg_name, teller ? teller->vg_name : NULL);
+
+        changed |= take_string(&content->vg_uuid, teller ? teller->vg_uuid : NULL);
+        changed |= take_string(&content->storage_domain, teller ? teller->storage_domain : NULL);
+        content->vg_told = teller != NULL;
+        return changed;
 }
 
 bool dl_content_is_used(const DlContent *content)

@@ -29,6 +29,8 @@ typedef struct DlContent {
         uint64_t pv_size;        /* bytes */
         char *vg_name, *vg_uuid; /* NULL: told on another physical volume, or by none */
         char *storage_domain;    /* oVirt's, whose volume group it is; NULL: none */
+        GStrv vg_pvs;            /* PVs that the text here names besides this; NULL: none */
+        bool vg_told;            /* by another physical volume: the three strings above */
 } DlContent;
 
 /* A piece of a device. */
@@ -48,7 +50,15 @@ void dl_content_free(DlContent *content);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DlContent, dl_content_free)
 
-bool dl_content_equal(const DlContent *a, const DlContent *b); /* NULLs are equal */
+/* What is on the devices, not what others tell; NULLs are equal. */
+bool dl_content_equal(const DlContent *a, const DlContent *b);
+
+/* A physical volume that says nothing of its volume group: it has no metadata, or what it has is
+ * marked as not in use (oVirt lets two of a storage domain's have it). */
+bool dl_content_is_bare_pv(const DlContent *content);
+
+/* What another physical volume (NULL: none) tells of a bare one's group; whether that is new. */
+bool dl_content_tell_group(DlContent *content, const DlContent *teller);
 
 /* Something was recognised. */
 bool dl_content_is_used(const DlContent *content);

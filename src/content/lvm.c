@@ -25,6 +25,7 @@ enum {
         NAME_MAX_SIZE = 128, /* LVM's limit on a name and on a tag is less than 1024 */
         TAG_MAX_SIZE = 1024,
         TAGS_MAX = 1024,
+        PVS_MAX = 1024,
 };
 
 static uint32_t le32(const uint8_t *p)
@@ -246,14 +247,55 @@ static bool skip_value(Text *text)
         return (string = take_name(text)) != NULL;
 }
 
-/* What the group says of itself comes before its sections (PVs, LVs). */
+/* A physical volume, up to its end. */
+static bool take_pv(Text *text, GPtrArray *pvs)
+{
+        while (!take(text, '}')) {
+                g_autofree char *name = take_name(text);
+
+                if (!name || !take(text, '='))
+                        return false;
+                if (strcmp(name, "id") == 0) {
+                        g_autofree char *uuid = take_string(text);
+
+                        if (!uuid || strlen(uuid) != DL_LVM_UUID_SIZE - 1)
+                                return false;
+                        g_ptr_array_add(pvs, g_steal_pointer(&uuid));
+                } else if (!skip_value(text))
+                        return false;
+        }
+        return true;
+}
+
+/* pv0 { id = "…" … } pv1 { … } … */
+static void take_pvs(Text *text, DlLvmVg *vg)
+{
+        g_autoptr(GPtrArray) pvs = g_ptr_array_new();
+
+        while (pvs->len < PVS_MAX) {
+                g_autofree char *name = take_name(text);
+
+                if (!name || !take(text, '{') || !take_pv(text, pvs))
+                        break;
+        }
+        g_ptr_array_add(pvs, NULL);
+        g_strfreev(vg->pvs);
+        vg->pvs = (GStrv)g_ptr_array_free(g_steal_pointer(&pvs), FALSE);
+}
+
+/* What the group says of itself comes before its sections, and the first of them are its PVs. */
 static void take_values(Text *text, DlLvmVg *vg)
 {
         for (;;) {
                 g_autofree char *name = take_name(text);
 
-                if (!name || !take(text, '='))
+                if (!name)
                         return;
+                if (!take(text, '=')) {
+                        if (strcmp(name, "physical_volumes") == 0 && take(text, '{'))
+                                take_pvs(text, vg);
+                        return;
+                }
                 if (strcmp(name, "id") == 0 && !vg->uuid) {
                         vg->uuid = take_string(text);
                         if (!vg->uuid)
@@ -281,6 +323,7 @@ int dl_lvm_vg_parse(const char *text, size_t size, DlLvmVg **ret)
         vg = g_new0(DlLvmVg, 1);
         vg->name = g_steal_pointer(&name);
         vg->tags = g_new0(char *, 1);
+        vg->pvs = g_new0(char *, 1);
         take_values(&at, vg);
         if (!vg->uuid)
                 return -EBADMSG;
@@ -295,6 +338,7 @@ void dl_lvm_vg_free(DlLvmVg *vg)
         g_free(vg->name);
         g_free(vg->uuid);
         g_strfreev(vg->tags);
+        g_strfreev(vg->pvs);
         g_free(vg);
 }
 

@@ -33,6 +33,7 @@ typedef struct DlLvmVg {
         char *name;
         char *uuid;
         GStrv tags; /* never NULL */
+        GStrv pvs;  /* the UUIDs of its physical volumes, this one among them; never NULL */
 } DlLvmVg;
 
 /*

@@ -157,6 +157,8 @@ static void read_lvm(DlContent *content, const DlContentPiece *pieces, size_t n_
         content->vg_name = g_strdup(vg->name);
         content->vg_uuid = g_strdup(vg->uuid);
         content->storage_domain = g_strdup(dl_lvm_vg_storage_domain(vg));
+        if (g_strv_length(vg->pvs) > 1) /* most groups have one only, and need no list */
+                content->vg_pvs = g_steal_pointer(&vg->pvs);
 }
 
 DlContent *dl_content_probe(const DlContentPiece *pieces, size_t n_pieces, uint64_t size,

@@ -17,6 +17,8 @@ static void check_vg(const char *text, size_t size)
         g_assert_true(g_utf8_validate(vg->name, -1, NULL) && g_utf8_validate(vg->uuid, -1, NULL));
         for (GStrv tag = vg->tags; *tag; tag++)
                 g_assert_true(g_utf8_validate(*tag, -1, NULL));
+        for (GStrv pv = vg->pvs; *pv; pv++)
+                g_assert_cmpuint(strlen(*pv), ==, DL_LVM_UUID_SIZE - 1);
         const char *domain = dl_lvm_vg_storage_domain(vg);
         g_assert_true(!domain || domain[0]);
 }

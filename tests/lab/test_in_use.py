@@ -15,6 +15,7 @@ from service import ROOT, TestCase, object_path
 MIB = 1 << 20
 VG = 'VGVGVG-VGVG-VGVG-VGVG-VGVG-VGVG-VGVGVG'
 PV = 'PVPVPV-PVPV-PVPV-PVPV-PVPV-PVPV-PVPVPV'
+OTHER_PV = 'otherP-VPVP-VPVP-VPVP-VPVP-VPVP-VPVPVP'
 
 
 def lvm_checksum(data):
@@ -22,15 +23,18 @@ def lvm_checksum(data):
     return zlib.crc32(data, 0xf597a6cf ^ 0xffffffff) ^ 0xffffffff
 
 
-def write_lvm(lun, vg, tags=()):
-    """What pvcreate and vgcreate write (they need the device mapper)."""
+def write_lvm(lun, vg, tags=(), pvs=(PV,), ignored=False):
+    """What pvcreate and vgcreate write (they need the device mapper): the first of the physical
+    volumes; where its metadata is not in use, its text is only old."""
     text = ('%s {\nid = "%s"\nseqno = 1\nformat = "lvm2"\nstatus = ["RESIZEABLE", "READ", "WRITE"]\n'
-            'flags = []\ntags = [%s]\nextent_size = 8192\n}\n'
-            % (vg, VG, ', '.join('"%s"' % tag for tag in tags))).encode() + b'\0'
+            'flags = []\ntags = [%s]\nextent_size = 8192\n'
+            'physical_volumes {\n%s}\n}\n'
+            % (vg, VG, ', '.join('"%s"' % tag for tag in tags),
+               ''.join('pv%d {\nid = "%s"\nflags = []\n}\n' % pv for pv in enumerate(pvs)))).encode() + b'\0'
     area_size = MIB - 4096
     area = struct.pack('<16sIQQQQII', b' LVM2 x[5A%r0N*>', 1, 4096, area_size, 512, len(text),
-                       lvm_checksum(text), 0).ljust(508, b'\0')
-    label = struct.pack('<I8s32sQQQQQQQQQ', 32, b'LVM2 001', PV.replace('-', '').encode(), lun.size,
+                       lvm_checksum(text), int(ignored)).ljust(508, b'\0')
+    label = struct.pack('<I8s32sQQQQQQQQQ', 32, b'LVM2 001', pvs[0].replace('-', '').encode(), lun.size,
                         MIB, 0, 0, 0, 4096, area_size, 0, 0).ljust(492, b'\0')
     lun.write(512, struct.pack('<8sQI', b'LABELONE', 1, lvm_checksum(label)) + label)
     lun.write(4096, struct.pack('<I', lvm_checksum(area)) + area + text)
@@ -70,30 +74,33 @@ class InUse(TestCase):
         return self.lab.run('/usr/bin/directlunctl', *words)
 
     def test_content(self):
-        one = self.lab.add_target('one', luns=6)
+        one = self.lab.add_target('one', luns=7)
         luns = one.luns
         self.lab.run('mkfs.ext4', '-q', '-F', luns[1].path)
         self.lab.run('mkswap', luns[2].path)
         write_lvm(luns[3], 'vg0')
-        write_lvm(luns[4], 'd0a1', ('RHAT_storage_domain', 'MDT_SDUUID=d0a1', 'MDT_ROLE=Regular'))
+        write_lvm(luns[4], 'd0a1', ('RHAT_storage_domain', 'MDT_SDUUID=d0a1', 'MDT_ROLE=Regular'),
+                  (PV[::-1], OTHER_PV))
+        write_lvm(luns[7], 'before', pvs=(OTHER_PV,), ignored=True)  # as all others of a domain
         write_partition_table(luns[5])
         self.connect(one)
 
         devices = self.devices(**{'check-status': True})
-        self.assertEqual([devices[luns[n].guid]['status'] for n in range(1, 7)],
-                         ['used', 'used', 'used', 'used', 'used', 'free'])
+        self.assertEqual([devices[luns[n].guid]['status'] for n in range(1, 8)],
+                         ['used', 'used', 'used', 'used', 'used', 'free', 'used'])
         self.assertEqual((devices[luns[3].guid]['pvUUID'], devices[luns[3].guid]['vgUUID'],
                           devices[luns[3].guid]['pvsize']), (PV, VG, luns[3].size))
-        self.assertEqual([self.lun_get(luns[n], 'Holders') for n in range(1, 6)],
+        self.assertEqual([self.lun_get(luns[n], 'Holders') for n in range(1, 8)],
                          [['filesystem:ext4'], ['swap'], ['lvm:vg0'], ['storage-domain:d0a1'],
-                          ['partition-table:dos']])
+                          ['partition-table:dos'], [], ['storage-domain:d0a1']])
+        self.assertEqual(devices[luns[7].guid]['vgUUID'], VG)
         self.assertIn('volume group vg0', self.lun_get(luns[3], 'Reason'))
         self.assertIn('lvm:vg0', self.ctl('list', luns[3].guid))
         self.assertEqual(self.facts(luns[1]),
                          [('status', 'used'), ('holder', 'filesystem:ext4'), ('content', 'ext4'),
                           ('unmanage', one.iqn)])
 
-        for n, word in ((1, 'ext4'), (3, 'vg0'), (4, 'd0a1')):
+        for n, word in ((1, 'ext4'), (3, 'vg0'), (4, 'd0a1'), (7, 'd0a1')):
             with self.assertDBusError('InUse') as refused:
                 self.attach(self.running, {'GUID': luns[n].guid})
             self.assertIn(word, refused.exception.message)

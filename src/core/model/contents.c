@@ -4,6 +4,7 @@
 
 #include "core/model/contents.h"
 #include "core/model/content-look.h"
+#include "core/model/volume-groups.h"
 
 #include <string.h>
 
@@ -181,34 +182,41 @@ static void look_free(gpointer p)
         g_free(look);
 }
 
-static void take_over(Look *look, DlContentFound *found)
+/* Whether volume groups may be others now. */
+static bool take_over(Look *look, DlContentFound *found)
 {
         DlLun *lun = DL_LOOKUP_LUN(look->contents->core, found->guid);
+        bool lvm = false;
 
         if (!lun)
-                return;
+                return false;
         lun->content_usec = look->since_usec;
         dl_last_error_set(&lun->content_error, found->error);
         if (found->content && !dl_content_equal(found->content, lun->content)) {
                 g_autofree char *before = g_strdup(dl_lun_storage_domain(lun));
 
+                lvm = found->content->pv_uuid || (lun->content && lun->content->pv_uuid);
                 dl_content_free(lun->content);
                 lun->content = g_steal_pointer(&found->content);
                 if (strcmp(before, dl_lun_storage_domain(lun)) != 0)
                         dl_object_changed(&lun->object, "StorageDomain");
         }
         dl_lun_update(lun);
+        return lvm;
 }
 
 static void on_looked(DlContentFound *found, size_t n_found, void *userdata)
 {
         Look *look = userdata;
         DlContents *contents = look->contents;
+        bool lvm = false;
 
         for (size_t i = 0; i < n_found; i++) {
-                take_over(look, &found[i]);
+                lvm |= take_over(look, &found[i]);
                 tell_waits(contents, found[i].guid, look->since_usec);
         }
+        if (lvm)
+                dl_volume_groups_update(contents->core);
         g_ptr_array_remove(contents->looks, look);
         kick(contents, 0);
 }

@@ -72,7 +72,7 @@ uint8_t *lvm_image_new(const LvmImage *image)
         put(label + 8, 8, 1);
         put(label + 20, 4, 32);
         memcpy(label + 24, "LVM2 001", 8);
-        for (const char *c = LVM_IMAGE_PV; *c; c++)
+        for (const char *c = image->pv ? image->pv : LVM_IMAGE_PV; *c; c++)
                 if (*c != '-')
                         *at++ = (uint8_t)*c;
         put(at, 8, image->device_size);
@@ -86,7 +86,7 @@ uint8_t *lvm_image_new(const LvmImage *image)
         return data;
 }
 
-char *lvm_image_text(const char *vg, const char *tags)
+static char *text_of(const char *vg, const char *tags, const char *more_pvs)
 {
         return g_strdup_printf("%s {\n"
                                "id = \"" LVM_IMAGE_VG "\"\n"
@@ -98,6 +98,18 @@ char *lvm_image_text(const char *vg, const char *tags)
                                "extent_size = 8192\n"
                                "max_lv = 0\n\n"
                                "physical_volumes {\n\npv0 {\nid = \"" LVM_IMAGE_PV "\"\n"
-                               "tags = [\"MDT_SDUUID=of-a-pv\"]\n}\n}\n}\n",
-                               vg, tags);
+                               "tags = [\"MDT_SDUUID=of-a-pv\"]\n}\n%s}\n}\n",
+                               vg, tags, more_pvs);
+}
+
+char *lvm_image_text(const char *vg, const char *tags)
+{
+        return text_of(vg, tags, "");
+}
+
+char *lvm_image_text_of_two(const char *vg, const char *tags)
+{
+        return text_of(vg, tags,
+                       "\npv1 {\ndevice = \"/dev/sdb\" # hint\nid = \"" LVM_IMAGE_OTHER_PV
+                       "\"\ndev_size = 4096\nflags = []\n}\n");
 }

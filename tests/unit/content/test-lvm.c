@@ -102,6 +102,8 @@ static void test_vg(void)
         g_assert_cmpint(dl_lvm_vg_parse(text, strlen(text), &vg), ==, 0);
         g_assert_cmpstr(vg->name, ==, "vg-0_a.b+c");
         g_assert_cmpstr(vg->uuid, ==, LVM_IMAGE_VG);
+        g_assert_cmpuint(g_strv_length(vg->pvs), ==, 1);
+        g_assert_cmpstr(vg->pvs[0], ==, LVM_IMAGE_PV);
         g_assert_cmpuint(g_strv_length(vg->tags), ==, 3);
         g_assert_cmpstr(vg->tags[0], ==, "plain");
         g_assert_cmpstr(vg->tags[1], ==, "with \"quotes\"");
@@ -128,6 +130,22 @@ static void test_storage_domain(void)
                 g_assert_cmpint(dl_lvm_vg_parse(text, strlen(text), &vg), ==, 0);
                 g_assert_cmpstr(dl_lvm_vg_storage_domain(vg), ==, cases[i].domain);
         }
+}
+
+static void test_pvs(void)
+{
+        g_autofree char *text = lvm_image_text_of_two("vg0", TAGS);
+        g_autofree char *bad = lvm_image_text_of_two("vg0", TAGS);
+        g_autoptr(DlLvmVg) vg = NULL, damaged = NULL;
+
+        g_assert_cmpint(dl_lvm_vg_parse(text, strlen(text), &vg), ==, 0);
+        g_assert_cmpuint(g_strv_length(vg->pvs), ==, 2);
+        g_assert_cmpstr(vg->pvs[0], ==, LVM_IMAGE_PV);
+        g_assert_cmpstr(vg->pvs[1], ==, LVM_IMAGE_OTHER_PV);
+
+        *strstr(bad, LVM_IMAGE_OTHER_PV) = '"'; /* what comes before is as good as ever */
+        g_assert_cmpint(dl_lvm_vg_parse(bad, strlen(bad), &damaged), ==, 0);
+        g_assert_cmpuint(g_strv_length(damaged->pvs), ==, 1);
 }
 
 /* Cut anywhere, it is what it was so far, or nothing. */
@@ -189,6 +207,7 @@ int main(int argc, char **argv)
         g_test_add_func("/lvm/vg", test_vg);
         g_test_add_func("/lvm/storage-domain", test_storage_domain);
         g_test_add_func("/lvm/vg-cut", test_vg_cut);
+        g_test_add_func("/lvm/pvs", test_pvs);
         g_test_add_func("/lvm/vg-malformed", test_vg_malformed);
         return g_test_run();
 }

@@ -3,6 +3,7 @@
  * thread.
  */
 
+#include "../content/lvm-image.h"
 #include "core-fixture.h"
 #include "core/model/contents.h"
 #include "core/model/explain.h"
@@ -151,6 +152,52 @@ static void test_guest_writes(CoreFixture *f, gconstpointer data)
         expect_lun(f, BLANK, DL_LUN_USED, "partition-table:dos");
         attach(f, VM_B, BLANK, false, DL_ERROR_IN_USE);
         attach(f, VM_B, BLANK, true, -1);
+}
+
+static void refresh(CoreFixture *f, const char *guid)
+{
+        CoreResult result;
+        DlRequest request = core_request(f, &result);
+
+        g_assert_nonnull(dl_flow_lun_refresh(lun(f, guid), &request, NULL));
+        core_expect(&result, -1);
+}
+
+static GBytes *pv(const char *uuid, const char *text)
+{
+        LvmImage image = {.device_size = 64 * 1024, .pv = uuid, .text = text};
+
+        return g_bytes_new_take(lvm_image_new(&image), LVM_IMAGE_SIZE);
+}
+
+/* A physical volume that says nothing of its group: another that is seen tells, whichever was
+ * looked at first, and as long as it does. */
+static void test_bare_pv(CoreFixture *f, gconstpointer data)
+{
+        g_autofree char *text = lvm_image_text_of_two("d0a1", "\"RHAT_storage_domain\"");
+        g_autofree char *alone = lvm_image_text("d0a1", "\"RHAT_storage_domain\"");
+        g_autoptr(GBytes) bare = pv(LVM_IMAGE_OTHER_PV, NULL);
+        g_autoptr(GBytes) telling = pv(LVM_IMAGE_PV, text), shrunk = pv(LVM_IMAGE_PV, alone);
+
+        luns[0].content = bare;
+        refresh(f, BLANK);
+        expect_lun(f, BLANK, DL_LUN_USED, "lvm:" LVM_IMAGE_OTHER_PV);
+        g_bytes_unref(luns[1].content);
+        luns[1].content = g_bytes_ref(telling);
+        refresh(f, TABLE);
+        expect_lun(f, TABLE, DL_LUN_USED, "storage-domain:d0a1");
+        expect_lun(f, BLANK, DL_LUN_USED, "storage-domain:d0a1");
+        g_assert_cmpstr(dl_lun_storage_domain(lun(f, BLANK)), ==, "d0a1");
+
+        refresh(f, BLANK); /* its own bytes are as before */
+        expect_lun(f, BLANK, DL_LUN_USED, "storage-domain:d0a1");
+        attach(f, VM_A, BLANK, false, DL_ERROR_IN_USE);
+
+        g_bytes_unref(luns[1].content);
+        luns[1].content = g_bytes_ref(shrunk); /* vgreduce */
+        refresh(f, TABLE);
+        expect_lun(f, BLANK, DL_LUN_USED, "lvm:" LVM_IMAGE_OTHER_PV);
+        g_assert_cmpstr(dl_lun_storage_domain(lun(f, BLANK)), ==, "");
 }
 
 static void test_cache(CoreFixture *f, gconstpointer data)
@@ -428,6 +475,7 @@ int main(int argc, char **argv)
         TEST("content", test_content);
         TEST("attach-looks-again", test_attach_looks_again);
         TEST("guest-writes", test_guest_writes);
+        TEST("bare-pv", test_bare_pv);
         TEST("cache", test_cache);
         TEST("let-go", test_let_go);
         TEST("pain-15-list-does-not-wait", test_pain_15_list_does_not_wait);
