@@ -18,6 +18,7 @@ import select
 import subprocess
 
 import lab
+import service
 
 PORTS = {'root': 9090, 'nobody': 9091}
 PATIENCE = 60
@@ -80,7 +81,7 @@ class Browser:
         self._log.close()
 
 
-class TestCase(lab.TestCase):
+class TestCase(service.TestCase):
     """A class of tests that share a lab and a browser. What goes through a page goes through the
     page named self.page."""
 

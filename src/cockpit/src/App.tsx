@@ -3,9 +3,14 @@ import React, { type ReactElement } from 'react';
 import { Nav, NavItem, NavList, Page, PageSection } from '@patternfly/react-core';
 
 import { NoService, ServiceNotices } from './components/ServiceState';
+import { Failures } from './components/Tasks';
 import { useRoute, useService, type Route } from './hooks';
 import { _ } from './i18n';
 import { DisksPage } from './pages/DisksPage';
+import { TargetsPage } from './pages/TargetsPage';
+import { TasksPage } from './pages/TasksPage';
+import { VmPage } from './pages/VmPage';
+import { VmsPage } from './pages/VmsPage';
 
 interface Entry {
     name: string;
@@ -15,7 +20,15 @@ interface Entry {
 
 const PAGES: Entry[] = [
     { name: '', title: () => _("Disks"), show: ({ options }) => <DisksPage show={options.show ?? 'vdisks'} /> },
+    { name: 'vms', title: () => _("VMs"), show: () => <VmsPage /> },
+    { name: 'targets', title: () => _("Targets"), show: () => <TargetsPage /> },
+    { name: 'tasks', title: () => _("Tasks"), show: () => <TasksPage /> },
 ];
+
+// Without an entry of their own in the navigation: they belong to another page.
+const DETAILS: Record<string, Entry> = {
+    vm: { name: 'vms', title: () => _("VM"), show: ({ path }) => <VmPage name={path[1] ?? ''} /> },
+};
 
 const Navigation = ({ current }: { current: string }) => (
     <Nav variant="horizontal" aria-label={_("Pages")}>
@@ -31,7 +44,7 @@ export const App = () => {
     const { phase } = useService();
     const route = useRoute();
     const name = route.path[0] ?? '';
-    const entry = PAGES.find(each => each.name === name) ?? PAGES[0]!;
+    const entry = DETAILS[name] ?? PAGES.find(each => each.name === name) ?? PAGES[0]!;
 
     if (phase !== 'ready' && phase !== 'lost')
         return <Page className="pf-m-no-sidebar"><NoService /></Page>;
@@ -40,6 +53,7 @@ export const App = () => {
             <PageSection type="subnav" hasBodyWrapper={false}><Navigation current={entry.name} /></PageSection>
             <h1 className="pf-v6-screen-reader">{entry.title()}</h1>
             <ServiceNotices />
+            {entry.name !== 'tasks' && <div className="dl-failures"><Failures own /></div>}
             {entry.show(route)}
         </Page>
     );

@@ -2,8 +2,10 @@
 import React, { useMemo } from 'react';
 import { EmptyState, EmptyStateBody, PageSection, ToggleGroup, ToggleGroupItem, ToolbarItem } from '@patternfly/react-core';
 
+import { AddDisk } from '../components/AddDisk';
+import { AskButton } from '../components/Ask';
 import { DiskTable } from '../components/DiskTable';
-import { useService } from '../hooks';
+import { useAllowed, useService } from '../hooks';
 import { _ } from '../i18n';
 import { deviceRows, vdiskRows } from '../model/disks';
 
@@ -20,6 +22,7 @@ const NoDisks = ({ devices }: { devices: boolean }) => (
 /** All vDisks, or all devices that are known, those in use too. */
 export const DisksPage = ({ show }: { show: string }) => {
     const { model } = useService();
+    const mayAdd = useAllowed('manage-vdisk');
     const devices = show === 'devices';
     const rows = useMemo(() => (devices ? deviceRows(model) : vdiskRows(model)), [model, devices]);
     const choose = (name: string) => cockpit.location.go([], name === 'devices' ? { show: name } : {});
@@ -29,12 +32,17 @@ export const DisksPage = ({ show }: { show: string }) => {
             <DiskTable key={show} label={devices ? _("Devices") : _("Disks")} rows={rows} first={devices ? 'guid' : 'name'}
                 empty={<NoDisks devices={devices} />}
                 toolbar={
+                    <>
                     <ToolbarItem>
                         <ToggleGroup aria-label={_("What is shown")}>
                             <ToggleGroupItem text={_("Disks")} isSelected={!devices} onChange={() => choose('vdisks')} />
                             <ToggleGroupItem text={_("All devices")} isSelected={devices} onChange={() => choose('devices')} />
                         </ToggleGroup>
                     </ToolbarItem>
+                    <ToolbarItem>
+                        <AskButton isDisabled={!mayAdd} dialog={close => <AddDisk close={close} />}>{_("Add disk")}</AskButton>
+                    </ToolbarItem>
+                    </>
                 } />
         </PageSection>
     );

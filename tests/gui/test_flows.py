@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What people do in the page, seen in a running guest, and in a second browser."""
+
+import gui
+import lab
+from service import SilentPortal
+
+MIB = 1 << 20
+
+
+class TestFlows(gui.TestCase):
+    settings = {'iSCSI': {'ConnectTimeoutSec': '20', 'LoginTimeoutSec': '20'}}
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.array = cls.lab.add_target('array', luns=3)
+        cls.other = cls.lab.add_target('other', user='somebody', password='a secret of 12')
+        cls.guest = cls.lab.define_vm('web').start()
+        cls.lab.define_vm('off')
+
+    def choose(self, lun):
+        self.js('await page.getByRole("row").filter({hasText: args.guid}).getByRole("radio").check()', guid=lun.guid)
+
+    def press(self, name):
+        """A button of the dialog."""
+        self.js('await page.getByRole("dialog").getByRole("button", {name: args.name, exact: true}).click()',
+                name=name)
+
+    def wait_failures(self, count):
+        self.js('''await page.waitForFunction(
+                n => document.querySelectorAll('.pf-v6-c-alert').length === n, args.count)''', count=count)
+
+    def no_dialog(self):
+        self.js('await page.getByRole("dialog").waitFor({state: "detached"})')
+
+    def test_1_add_disk(self):
+        """From a portal into a running guest; errors stand where they were caused, and values stay."""
+        self.open()
+        self.see('No disks yet')
+        self.click('button', 'Add disk')
+        self.fill('Port', '99999')
+        self.see('A port is a number')
+        self.fill('Port', '3261')
+        self.fill('Address', '127.0.0.1')
+        self.press('Discover')
+        self.js('await page.locator("#port-help, #address-help").getByText(/127.0.0.1/).waitFor()')
+        self.shot('wizard-error')
+
+        with SilentPortal() as portal:
+            self.fill('Port', str(portal.port))
+            self.press('Discover')
+            self.press('Stop looking')
+            self.js('await page.getByRole("button", {name: "Stop looking"}).waitFor({state: "detached"})')
+        self.assertEqual(self.js('return page.getByLabel("Address", {exact: true}).inputValue()'), '127.0.0.1')
+
+        self.fill('Port', '3260')
+        self.press('Discover')
+        for target in (self.array, self.other):
+            self.js('await page.getByLabel(args.iqn).check()', iqn=target.iqn)
+        self.press('Connect')
+        self.js('await page.getByText(/CHAP|credentials/i).first().waitFor()')
+        self.shot('wizard-connect')
+        self.press('Go on with the connected ones')
+
+        self.choose(self.array.luns[1])
+        self.shot('wizard-choose')
+        self.press('Next')
+        self.assertEqual(self.js('return page.getByLabel("Name", {exact: true}).inputValue()'),
+                         self.array.luns[1].guid)
+        self.fill('Name', 'database')
+        self.js('await page.getByLabel("VM", {exact: true}).selectOption({label: "web"})')
+        self.js('await page.getByLabel("Interface", {exact: true}).selectOption("sata")')
+        self.press('Attach')
+        self.js('await page.locator("#iface-help").waitFor()')
+        self.shot('wizard-details')
+        self.js('await page.getByLabel("Interface", {exact: true}).selectOption("virtio")')
+        self.press('Attach')
+        self.no_dialog()
+        self.see('web', within='database')
+        self.guest.guest.wait_disks(lambda disks: len(disks) == 1)
+        self.shot('disks')
+
+    def test_2_vm(self):
+        """Unplug, plug, detach of a running VM; a second browser sees it."""
+        self.open('/vm/web', page='second')
+        self.see('database')
+        self.open('/vm/web', page='one')
+        self.page = 'one'
+        self.see('Plugged', within='database')
+        self.shot('vm')
+        self.click('button', 'Unplug', within='database')
+        self.see('Not plugged', within='database')
+        self.guest.guest.wait_disks(lambda disks: not disks)
+        self.page = 'second'
+        self.see('Not plugged', within='database')
+        self.click('button', 'Plug', within='database')
+        self.guest.guest.wait_disks(lambda disks: len(disks) == 1)
+        self.page = 'one'
+        self.see('Plugged', within='database')
+
+        self.go('/targets')
+        self.js('await page.locator("button[title*=web]", {hasText: "Disconnect"}).waitFor()')
+        self.shot('targets')
+
+        self.go('/vm/web')
+        self.click('button', 'Detach', within='database')
+        self.see('The data on the LUN stay.')
+        self.shot('detach')
+        self.press('Detach')
+        self.no_dialog()
+        self.see('It has no SAN disks')
+        self.guest.guest.wait_disks(lambda disks: not disks)
+
+    def test_3_run(self):
+        """A VM that is off: its disk is connected at its start."""
+        self.open('/vm/off')
+        self.click('button', 'Attach a disk')
+        self.choose(self.array.luns[2])
+        self.press('Next')
+        self.press('Attach')
+        self.no_dialog()
+        self.see('Will connect at start')
+        self.shot('vm-off')
+        self.click('button', 'Run')
+        self.see('Plugged')
+        self.click('button', 'Power off')
+        self.press('Power off')
+        self.no_dialog()
+        self.see('Will connect at start')
+
+    def test_4_failure(self):
+        """A failure stays, also of what others do, until it is dismissed."""
+        self.open('/targets')
+        self.see(self.other.iqn)
+        self.click('button', 'Connect', within=self.other.iqn)
+        self.wait_failures(1)
+        self.go('/tasks')
+        self.see('Connect a target')
+        count = self.js('return page.locator(".pf-v6-c-alert").count()')  # with those of the tests before
+        self.shot('tasks')
+        with self.assertDBusError('AuthFailed'):
+            self.connect(self.other)
+        self.wait_failures(count + 1)
+        for left in range(count, -1, -1):
+            self.click('button', 'Dismiss')
+            self.wait_failures(left)
+        self.see('Nothing is going on')
+        self.go('/targets')
+        self.click('button', 'Forget', within=self.other.iqn)
+        self.press('Forget')
+        self.no_dialog()
+        lab.wait_until(lambda: len(self.client.objects('Target')) == 1, what='one target')
+        self.gone(self.other.iqn)
