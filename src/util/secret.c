@@ -63,6 +63,24 @@ static bool is_local(int fd)
         return false;
 }
 
+/* As RWF_NOWAIT, for kernels that do not have it for pipes (before 6.4): what is there moves into a
+ * pipe that only we have. */
+static ssize_t read_pipe(int fd, char *buffer, size_t size)
+{
+        int own[2];
+        ssize_t n;
+
+        if (pipe2(own, O_CLOEXEC | O_NONBLOCK) < 0)
+                return -errno;
+        n = splice(fd, NULL, own[1], NULL, size, SPLICE_F_NONBLOCK);
+        if (n > 0)
+                n = read(own[0], buffer, (size_t)n);
+        n = n < 0 ? -errno : n;
+        close(own[0]);
+        close(own[1]);
+        return n;
+}
+
 /*
  * One read that cannot wait for long, whatever the sender of the descriptor does meanwhile with its
  * own copy: RWF_NOWAIT is per call, unlike O_NONBLOCK, which the sender could clear again. offset
@@ -75,6 +93,8 @@ static ssize_t read_nowait(int fd, char *buffer, size_t size, off_t offset)
 
         if (n < 0 && (errno == EOPNOTSUPP || errno == EAGAIN) && offset >= 0 && is_local(fd))
                 n = pread(fd, buffer, size, offset);
+        if (n < 0 && errno == EOPNOTSUPP && offset < 0)
+                return read_pipe(fd, buffer, size);
         return n < 0 ? -errno : n;
 }
 
