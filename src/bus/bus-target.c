@@ -7,20 +7,45 @@
 
 /* ---- methods ------------------------------------------------------------------------------- */
 
+#define PATHS_MAX 1024
+
 typedef struct ConnectArgs {
         GStrv guids;
         int pin;
+        const char *data_path;
+        uint32_t paths;
 } ConnectArgs;
+
+static bool check_data_path(const ConnectArgs *args, GError **error)
+{
+        static const char *const data_paths[] = {"auto", "qemu", "block", NULL};
+        bool block = g_strcmp0(args->data_path, "block") == 0;
+
+        if (args->data_path && !g_strv_contains(data_paths, args->data_path)) {
+                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                            "data-path must be auto, qemu or block");
+                return false;
+        }
+        if (args->paths > PATHS_MAX || (args->paths > 0 && !block)) {
+                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                            "paths is for data-path block, and at most %d", PATHS_MAX);
+                return false;
+        }
+        return true;
+}
 
 static bool parse_connect(DlBusCall *call, void *args, GError **error)
 {
         static const DlBusOption options[] = {
                 {"guids", 'a', .offset = offsetof(ConnectArgs, guids)},
                 {"pin", 'b', .offset = offsetof(ConnectArgs, pin)},
+                {"data-path", 's', .offset = offsetof(ConnectArgs, data_path)},
+                {"paths", 'u', .offset = offsetof(ConnectArgs, paths)},
                 {},
         };
 
-        return dl_bus_options_read(call->message, options, args, &call->options, error);
+        return dl_bus_options_read(call->message, options, args, &call->options, error) &&
+               check_data_path(args, error);
 }
 
 static void clear_connect(void *args)
@@ -34,8 +59,11 @@ static DlJob *start_connect(DlBusCall *call, void *args, void *object, const DlR
                             GError **error)
 {
         ConnectArgs *a = args;
+        const char *const *guids = (const char *const *)a->guids;
 
-        return dl_flow_connect(object, request, (const char *const *)a->guids, a->pin, error);
+        if (g_strcmp0(a->data_path, "block") == 0)
+                return dl_flow_connect_by_kernel(object, request, guids, a->paths, a->pin, error);
+        return dl_flow_connect(object, request, guids, a->pin, error);
 }
 
 static int method_connect(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
@@ -183,10 +211,9 @@ DL_BUS_GETTER(get_managed, DlTarget, target, reply)
         return sd_bus_message_append(reply, "b", dl_target_is_managed(target));
 }
 
-/* Sessions of QEMU's own initiator are nobody else's. */
 DL_BUS_GETTER(get_foreign, DlTarget, target, reply)
 {
-        return sd_bus_message_append(reply, "b", false);
+        return sd_bus_message_append(reply, "b", target->foreign);
 }
 
 DL_BUS_GETTER(get_users, DlTarget, target, reply)

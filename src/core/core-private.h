@@ -20,6 +20,7 @@
 typedef struct DlIntent DlIntent;     /* journal.h */
 typedef struct DlContents DlContents; /* contents.h */
 typedef struct DlLunRows DlLunRows;   /* lun-rows.h */
+typedef struct DlHelper DlHelper;     /* host/helper.h */
 typedef void (*DlPersisted)(const GError *error, void *userdata);
 
 struct DlCore {
@@ -42,6 +43,8 @@ struct DlCore {
         bool are_devices_known;        /* all that were there at the start */
         bool is_virt_looked_at;        /* or cannot be: see dl_core_is_ready() */
         char *initiator_name;
+        DlHelper *helper;  /* for what takes root */
+        const char *sysfs; /* "/sys"; static */
 
         GHashTable *objects[_DL_KIND_MAX]; /* id → object, which owns its id */
         GHashTable *luns_by_target;        /* IQN → set of DlLun with a path through it */

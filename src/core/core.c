@@ -12,7 +12,9 @@
 #include "core/model/storage-domain.h"
 #include "core/records/journal.h"
 #include "core/records/lun-rows.h"
+#include "core/steps/kernel-connect.h"
 #include "core/steps/operation.h"
+#include "host/helper.h"
 
 #include <errno.h>
 
@@ -37,7 +39,8 @@ const char *dl_core_initiator_name(DlCore *core)
 
 const char *const *dl_core_features(DlCore *core)
 {
-        static const char *const features[] = {"qemu-data-path", "chap", "mutual-chap", NULL};
+        static const char *const features[] = {"qemu-data-path", "kernel-sessions", "chap",
+                                               "mutual-chap", NULL};
 
         return features;
 }
@@ -95,6 +98,7 @@ static void on_loaded(DlCore *core, const GError *error)
                 (void)sd_event_exit(core->event, r);
                 return;
         }
+        dl_kernel_look_at_all(core);
         dl_targets_update(core); /* some may be pinned */
 }
 
@@ -172,6 +176,8 @@ DlCore *dl_core_new(sd_event *event, const DlSettings *settings, const DlCoreObs
         core->observer = *observer;
         core->ready = ready;
         core->userdata = userdata;
+        core->helper = dl_helper_new(event, settings->helper_socket);
+        core->sysfs = "/sys";
         core->operations = g_hash_table_new(NULL, NULL);
         core->calls = g_hash_table_new(NULL, NULL);
         core->lun_rows = dl_lun_rows_new(core);
@@ -262,6 +268,7 @@ void dl_core_free(DlCore *core)
         free_all(core, DL_KIND_LUN, (GDestroyNotify)dl_lun_free);
         free_all(core, DL_KIND_HOST, (GDestroyNotify)dl_host_free);
 
+        dl_helper_free(core->helper);
         dl_iscsi_free(core->iscsi);
         dl_virt_free(core->virt);
         if (core->store)
@@ -291,7 +298,8 @@ static bool has_managed_target(DlCore *core)
 
         g_hash_table_iter_init(&iter, core->objects[DL_KIND_TARGET]);
         while (g_hash_table_iter_next(&iter, NULL, &target))
-                if (dl_target_is_managed(target) || ((DlTarget *)target)->n_jobs > 0)
+                if (dl_target_is_managed(target) || ((DlTarget *)target)->n_jobs > 0 ||
+                    ((DlTarget *)target)->has_sessions)
                         return true;
         return false;
 }

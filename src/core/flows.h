@@ -59,6 +59,13 @@ DlJob *dl_flow_add_target(DlCore *core, const DlRequest *request, const char *iq
 DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const char *const *guids,
                        bool pin, GError **error);
 
+/* The same by sessions of the host's kernel, for the data path block: of each of the guids, over
+ * n_paths (0: all) of them, there is a device that can be used. Also PathsInconsistent, TimedOut.
+ */
+DlJob *dl_flow_connect_by_kernel(DlTarget *target, const DlRequest *request,
+                                 const char *const *guids, unsigned n_paths, bool pin,
+                                 GError **error);
+
 /* Lets go. InUse while a running VM uses it, unless force. Action: unmanage. */
 DlJob *dl_flow_unmanage(DlTarget *target, const DlRequest *request, GError **error);
 

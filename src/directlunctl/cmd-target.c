@@ -88,12 +88,17 @@ static bool run_discover(Ctl *ctl, char **args, GError **error)
 /* ---- connect, unmanage --------------------------------------------------------------------- */
 
 static gboolean pin;
-static char **guids;
+static char **guids, *data_path;
+static int n_paths;
 
 static const GOptionEntry connect_options[] = {
         {"pin", 0, 0, G_OPTION_ARG_NONE, &pin, "keep it connected until 'unmanage'", NULL},
         {"guid", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &guids,
          "succeed only if this LUN is there and usable (may be repeated)", "GUID"},
+        {"data-path", 0, 0, G_OPTION_ARG_FILENAME, &data_path,
+         "qemu, or block: by sessions of this host's kernel", "PATH"},
+        {"paths", 0, 0, G_OPTION_ARG_INT, &n_paths,
+         "with data path block, so many paths to each LUN are enough (default: all)", "N"},
         {},
 };
 
@@ -136,6 +141,10 @@ static bool run_connect(Ctl *ctl, char **args, GError **error)
                 ctl_call_entry(call, "pin", "b", 1);
         if (guids)
                 ctl_call_entry_strings(call, "guids", (const char *const *)guids);
+        if (data_path)
+                ctl_call_entry(call, "data-path", "s", data_path);
+        if (n_paths > 0)
+                ctl_call_entry(call, "paths", "u", (uint32_t)n_paths);
         reply = ctl_call_run(call, error);
         after = reply ? ctl_objects_load(ctl, error) : NULL;
         found = after ? ctl_objects_find(after, "target", path, error) : NULL;

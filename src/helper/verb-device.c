@@ -171,7 +171,7 @@ bool dl_helper_delete_path(DlHelperRequest *request, DlHelperReply *reply, int *
         if (device_is_gone(request))
                 return true;
         name = find(request, error);
-        if (!name || !check_unused(request, name, error) ||
+        if (!name || !dl_helper_leave_map(name, error) || !check_unused(request, name, error) ||
             !write_scsi(request, name, "delete", error))
                 return false;
         if (dl_helper_wait(device_is_gone, request, GONE_SECONDS))

@@ -70,9 +70,9 @@ static char *exchange(int fd, const char *words)
         return g_str_to_ascii(reply, "C");
 }
 
-static bool tell(const char *what, const char *map, GError **error)
+static bool tell(const char *what, const char *name, GError **error)
 {
-        g_autofree char *words = g_strdup_printf("%s map %s", what, map), *reply = NULL;
+        g_autofree char *words = g_strdup_printf("%s %s", what, name), *reply = NULL;
         int fd = connect_to_daemon();
 
         if (fd < 0) {
@@ -86,11 +86,10 @@ static bool tell(const char *what, const char *map, GError **error)
         close(fd);
         if (g_strcmp0(reply, "ok") == 0)
                 return true;
-        g_set_error(
-                error, DL_ERROR, DL_ERROR_IN_USE,
-                "multipath's daemon does not %s %s (%s): it is in use, or being made; see lsblk "
-                "/dev/mapper/%s",
-                what, map, reply && *reply ? reply : "no answer", map);
+        g_set_error(error, DL_ERROR, DL_ERROR_IN_USE,
+                    "multipath's daemon does not %s %s (%s): it is in use, or being made; see "
+                    "multipath -ll and lsblk",
+                    what, name, reply && *reply ? reply : "no answer");
         return false;
 }
 
@@ -151,11 +150,11 @@ static bool find_safe(const char *guid, char **ret, GError **error)
 static bool remove_map(const char *name, GError **error)
 {
         for (unsigned i = 1; i < FLUSH_TRIES; i++) {
-                if (tell("del", name, NULL))
+                if (tell("del map", name, NULL))
                         return true;
                 g_usleep(FLUSH_PAUSE_USEC);
         }
-        return tell("del", name, error);
+        return tell("del map", name, error);
 }
 
 /* First nothing waits in it any more: a map without a path would keep what is in it for ever. If it
@@ -169,9 +168,9 @@ bool dl_helper_flush_map(DlHelperRequest *request, DlHelperReply *reply, int *re
                 return false;
         if (!name)
                 return true;
-        (void)tell("disablequeueing", name, NULL);
+        (void)tell("disablequeueing map", name, NULL);
         if (!remove_map(name, error)) {
-                (void)tell("restorequeueing", name, NULL);
+                (void)tell("restorequeueing map", name, NULL);
                 return false;
         }
         if (dl_helper_wait(map_is_gone, request->guid, GONE_SECONDS))
@@ -195,11 +194,62 @@ static bool tell_existing(const char *what, const char *guid, GError **error)
 bool dl_helper_fail_queued(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd,
                            GError **error)
 {
-        return tell_existing("disablequeueing", request->guid, error);
+        return tell_existing("disablequeueing map", request->guid, error);
+}
+
+static unsigned count_slaves(const char *map)
+{
+        g_autofree char *path = g_build_filename(DL_HELPER_SYSFS "/block", map, "slaves", NULL);
+        g_autoptr(GDir) slaves = g_dir_open(path, 0, NULL);
+        unsigned n = 0;
+
+        while (slaves && g_dir_read_name(slaves))
+                n++;
+        return n;
+}
+
+/* The map of multipath over a path, "dm-3". It may be of another GUID: of the LUN that was at this
+ * number before. */
+static char *map_over(const char *path)
+{
+        g_autofree char *directory = g_build_filename(DL_HELPER_SYSFS "/block", path, "holders",
+                                                      NULL);
+        g_autoptr(GDir) holders = g_dir_open(directory, 0, NULL);
+        const char *holder;
+
+        while (holders && (holder = g_dir_read_name(holders))) {
+                g_autofree char *uuid = read_dm(holder, "uuid");
+
+                if (uuid && g_str_has_prefix(uuid, "mpath-"))
+                        return g_strdup(holder);
+        }
+        return NULL;
+}
+
+static bool is_out(const void *path)
+{
+        g_autofree char *map = map_over(path);
+
+        return !map;
+}
+
+bool dl_helper_leave_map(const char *path, GError **error)
+{
+        g_autofree char *map = map_over(path);
+
+        if (!map || count_slaves(map) < 2)
+                return true;
+        if (!tell("del path", path, error))
+                return false;
+        if (dl_helper_wait(is_out, path, GONE_SECONDS))
+                return true;
+        g_set_error(error, DL_ERROR, DL_ERROR_BUSY, "%s was taken out of %s, and is still there",
+                    path, map);
+        return false;
 }
 
 bool dl_helper_resize_map(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd,
                           GError **error)
 {
-        return tell_existing("resize", request->guid, error);
+        return tell_existing("resize map", request->guid, error);
 }

@@ -27,5 +27,9 @@ int dl_helper_write_sysfs(const char *path, const char *text);
 /* Whether a device of sysfs (…/block/sda) is used by another one: a map, a RAID … */
 bool dl_helper_has_holders(const char *directory);
 
+/* Takes a path out of the map of multipath that is over it, if that has other paths as well. False
+ * if there is such a map, and the path cannot be taken out. */
+bool dl_helper_leave_map(const char *path, GError **error);
+
 /* Until gone(data), looking often, up to so many seconds. */
 bool dl_helper_wait(bool (*gone)(const void *data), const void *data, unsigned seconds);

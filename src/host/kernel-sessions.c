@@ -174,7 +174,7 @@ GPtrArray *dl_kernel_sessions(const char *sysfs, const char *iqn)
 
 /* ---- disks --------------------------------------------------------------------------------- */
 
-static void disk_free(void *p)
+void dl_kernel_disk_free(void *p)
 {
         DlKernelDisk *disk = p;
 
@@ -228,7 +228,7 @@ GPtrArray *dl_kernel_session_disks(const char *sysfs, const DlKernelSession *ses
         g_autofree char *path = g_strdup_printf("%s/class/iscsi_session/session%u/device", sysfs,
                                                 session->sid);
         g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
-        GPtrArray *disks = g_ptr_array_new_with_free_func(disk_free);
+        GPtrArray *disks = g_ptr_array_new_with_free_func(dl_kernel_disk_free);
         const char *name;
 
         for (unsigned n = 0; directory && n < CHANNELS_MAX && (name = g_dir_read_name(directory));

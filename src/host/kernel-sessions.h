@@ -38,6 +38,8 @@ typedef struct DlKernelDisk {
  * read (it is going away) is left out. sysfs: "/sys". */
 GPtrArray *dl_kernel_sessions(const char *sysfs, const char *iqn);
 
+void dl_kernel_disk_free(void *disk);
+
 /* The SCSI disks of a session, DlKernelDisk, by ascending LUN. */
 GPtrArray *dl_kernel_session_disks(const char *sysfs, const DlKernelSession *session);
 

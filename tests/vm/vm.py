@@ -78,6 +78,9 @@ class TestCase(service.Calls, unittest.TestCase):
 
     # ---- the service
 
+    def assertDBusError(self, name):
+        return client.ExpectedError(self, name)
+
     def found_target(self, target):
         """The path of a target's object, found at its first portal."""
         path = service.object_path('targets', target.iqn)

@@ -4,7 +4,8 @@
 
 #include "core/model/attachment-index.h"
 #include "core/records/lun-rows.h"
-#include "core/steps/connect.h"
+#include "core/steps/kernel-connect.h"
+#include "core/steps/kernel-leave.h"
 #include "core/steps/disk-xml.h"
 #include "core/steps/operation.h"
 
@@ -14,6 +15,8 @@ typedef struct TargetWork {
         DlTarget *target; /* acquired: it cannot go away */
         GStrv guids;      /* wanted; NULL: none in particular */
         bool pin;
+        bool by_kernel, was_by_kernel;
+        unsigned n_paths;
         DlChap chap, before; /* own copies */
 } TargetWork;
 
@@ -117,6 +120,54 @@ static void check_wanted(DlOperation *op)
         dl_op_next(op);
 }
 
+/* What fails here is let go of when the job does not need the target any more. */
+static void on_kernel_connected(const GError *error, void *userdata)
+{
+        const TargetWork *work = ((DlOperation *)userdata)->data;
+
+        if (error)
+                work->target->by_kernel = work->was_by_kernel;
+        on_done(error, userdata);
+}
+
+static void connect_kernel(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        if (!work->by_kernel) {
+                dl_op_next(op);
+                return;
+        }
+        work->was_by_kernel = work->target->by_kernel;
+        work->target->by_kernel = true;
+        dl_op_wait(op,
+                   dl_kernel_connect_start(work->target, (const char *const *)work->guids,
+                                           work->n_paths, on_kernel_connected, op),
+                   (void (*)(void *))dl_kernel_connect_cancel);
+}
+
+static void disconnect_kernel(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        if (work->by_kernel)
+                work->target->by_kernel = work->was_by_kernel;
+        dl_op_next(op);
+}
+
+static void tell_kernel(DlOperation *op)
+{
+        const TargetWork *work = op->data;
+
+        if (work->by_kernel) {
+                dl_op_would(op, "log the kernel in to target %s where it is not",
+                            work->target->object.id);
+                for (GStrv guid = work->guids; guid && *guid; guid++)
+                        dl_op_would(op, "make %s appear in the kernel", *guid);
+        }
+        dl_op_next(op);
+}
+
 static void pin(DlOperation *op)
 {
         TargetWork *work = op->data;
@@ -150,6 +201,8 @@ static void keep(DlOperation *op)
         TargetWork *work = op->data;
 
         dl_target_hold(work->target);
+        if (work->by_kernel && !work->was_by_kernel)
+                dl_persist_target(work->target);
         dl_op_result(op, work->target);
         dl_op_next(op);
 }
@@ -163,13 +216,15 @@ static void keep_luns(DlOperation *op)
 static const DlStep connect_steps[] = {
         {"connecting", ask, .dry = ask},
         {"connecting", check_wanted, .dry = check_wanted},
+        {"connecting the kernel", connect_kernel, disconnect_kernel, .dry = tell_kernel},
         {"connecting", keep_luns, .firm = true, .dry = dl_op_next},
         {"connecting", pin, .firm = true, .dry = tell_pin},
         {"connecting", keep, .dry = tell_keep},
 };
 
-DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const char *const *guids,
-                       bool pin, GError **error)
+static TargetWork *start_connect(DlTarget *target, const DlRequest *request,
+                                 const char *const *guids, bool pinned, DlJob **ret_job,
+                                 GError **error)
 {
         TargetWork *work;
         DlOperation *op = start(target, "connect", request, connect_steps,
@@ -178,8 +233,32 @@ DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const char *c
         if (!op)
                 return NULL;
         work->guids = g_strdupv((char **)guids);
-        work->pin = pin;
-        return &op->job;
+        work->pin = pinned;
+        *ret_job = &op->job;
+        return work;
+}
+
+DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const char *const *guids,
+                       bool pinned, GError **error)
+{
+        DlJob *job = NULL;
+
+        (void)start_connect(target, request, guids, pinned, &job, error);
+        return job;
+}
+
+DlJob *dl_flow_connect_by_kernel(DlTarget *target, const DlRequest *request,
+                                 const char *const *guids, unsigned n_paths, bool pinned,
+                                 GError **error)
+{
+        DlJob *job = NULL;
+        TargetWork *work = start_connect(target, request, guids, pinned, &job, error);
+
+        if (work) {
+                work->by_kernel = true;
+                work->n_paths = n_paths;
+        }
+        return job;
 }
 
 /* ---- unmanage ------------------------------------------------------------------------------ */
@@ -225,10 +304,39 @@ static void tell_let_go(DlOperation *op)
         dl_op_next(op);
 }
 
+/* Others may need it. */
+static bool may_leave(const DlTarget *target)
+{
+        return target->has_sessions && !dl_target_is_managed(target) && target->n_jobs == 1;
+}
+
+static void leave(DlOperation *op)
+{
+        TargetWork *work = op->data;
+
+        if (may_leave(work->target))
+                dl_op_wait(op, dl_kernel_leave_then(work->target, on_done, op),
+                           (void (*)(void *))dl_kernel_leave_cancel);
+        else
+                dl_op_next(op);
+}
+
+static void tell_leave(DlOperation *op)
+{
+        const TargetWork *work = op->data;
+
+        if (work->target->has_sessions)
+                dl_op_would(op,
+                            "end the kernel's sessions with target %s that this service has made",
+                            work->target->object.id);
+        dl_op_next(op);
+}
+
 static const DlStep unmanage_steps[] = {
         {"letting go", check_unused, .dry = check_unused},
         {"letting go", unpin, .firm = true, .dry = dl_op_next},
         {"letting go", let_go, .dry = tell_let_go},
+        {"ending sessions", leave, .dry = tell_leave},
 };
 
 DlJob *dl_flow_unmanage(DlTarget *target, const DlRequest *request, GError **error)
@@ -403,6 +511,7 @@ static void tell_forget(DlOperation *op)
 
 static const DlStep forget_steps[] = {
         {"forgetting", check_forget, .dry = check_forget},
+        {"ending sessions", leave, .dry = tell_leave},
         {"forgetting", forget_secret, .firm = true, .dry = tell_forget_secret},
         {"forgetting", check_forget, .dry = check_forget},
         {"forgetting", forget, .dry = tell_forget},

@@ -39,6 +39,9 @@ static void copy_target(DlCore *scratch, const DlTarget *from)
         to->n_jobs = from->n_jobs;
         to->users_mark = from->users_mark;
         to->secret_given = from->secret_given;
+        to->by_kernel = from->by_kernel;
+        to->foreign = from->foreign;
+        to->has_sessions = from->has_sessions;
         dl_object_publish(&to->object);
 }
 
@@ -95,6 +98,8 @@ DlCore *dl_scratch_new(DlCore *core)
                 .virt = core->virt,
                 .block_devices = core->block_devices,
                 .initiator_name = core->initiator_name,
+                .helper = core->helper,
+                .sysfs = core->sysfs,
                 .intents = core->intents,
                 .content_workers = core->content_workers,
                 .claims = core->claims,

@@ -8,7 +8,8 @@
 #include "core/model/attachment-index.h"
 #include "core/model/contents.h"
 #include "core/records/target-rows.h"
-#include "core/steps/connect.h"
+#include "core/steps/kernel-connect.h"
+#include "core/steps/kernel-leave.h"
 #include "core/steps/disk-xml.h"
 
 #include <string.h>
@@ -45,6 +46,8 @@ DlTarget *dl_target_new(DlCore *core, const char *iqn)
         dl_object_init(&target->object, core, DL_KIND_TARGET, iqn);
         target->portals = g_ptr_array_new_with_free_func(portal_free);
         target->connects = g_ptr_array_new();
+        target->kernel_connects = g_ptr_array_new();
+        target->leavings = g_ptr_array_new();
         target->resized = g_array_new(FALSE, FALSE, sizeof(uint64_t));
         target->last_error.code = -1;
         return target;
@@ -55,6 +58,10 @@ void dl_target_free(DlTarget *target)
         while (target->connects->len > 0)
                 dl_connect_cancel(target->connects->pdata[0]);
         g_ptr_array_unref(target->connects);
+        while (target->kernel_connects->len > 0)
+                dl_kernel_connect_cancel(target->kernel_connects->pdata[0]);
+        g_ptr_array_unref(target->kernel_connects);
+        dl_kernel_leave_drop(target);
         g_array_unref(target->resized);
         g_ptr_array_unref(target->portals);
         g_free(target->user);
@@ -335,6 +342,9 @@ static void let_go(DlTarget *target)
         }
         target->next_check_usec = 0;
         g_array_set_size(target->resized, 0);
+        if (target->object.core->vms_known) /* else a VM may be about to need it */
+                target->by_kernel = false;
+        dl_kernel_leave(target);
 }
 
 static void on_secret_forgotten(const GError *error, void *userdata)
@@ -444,6 +454,27 @@ static void on_checked(const GError *error, void *userdata)
         dl_target_release(target);
 }
 
+static void on_proven_again(const GError *error, void *userdata)
+{
+        if (error)
+                on_checked(error, userdata);
+        else
+                (void)dl_kernel_connect_start(userdata, NULL, 0, on_checked, userdata);
+}
+
+/* Sessions are looked at; those that others have ended, or a boot, are made again. */
+static void check_sessions(DlTarget *target)
+{
+        dl_kernel_look(target);
+        if (state_of_portals(target) == DL_TARGET_CONNECTED) {
+                target->next_check_usec = next_check(target, false);
+                return;
+        }
+        target->checking = true;
+        target->n_jobs++;
+        dl_connect_start(target, NULL, 0, on_proven_again, target);
+}
+
 /* Asks only for what is in use, or has another size: the check must be light. All, while nothing is
  * in use yet, or what a VM misses may be anywhere. */
 static void check(DlTarget *target)
@@ -492,8 +523,12 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
 
                 update(target);
                 if (!target->checking && target->next_check_usec > 0 &&
-                    target->next_check_usec <= dl_now())
-                        check(target);
+                    target->next_check_usec <= dl_now()) {
+                        if (target->by_kernel)
+                                check_sessions(target);
+                        else
+                                check(target);
+                }
         }
         schedule(core);
         return 0;
@@ -505,6 +540,8 @@ static uint64_t next_event(const DlTarget *target)
 
         if (target->next_check_usec > 0 && !target->checking)
                 next = target->next_check_usec;
+        if (target->has_sessions && !target->leave && !dl_target_is_needed(target))
+                next = MIN(next, MAX(target->leave_again_usec, 1));
         if (target->held_until_usec > 0 && !target->was_used)
                 next = MIN(next, target->held_until_usec);
         return next;

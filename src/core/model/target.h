@@ -47,10 +47,18 @@ struct DlTarget {
         bool leaving;             /* its row is being removed, and nobody has wanted it since */
         bool secret_given;        /* libvirt has its CHAP secret, or may have */
         GPtrArray *connects;      /* DlConnect in flight */
-        uint64_t users_mark;      /* a digest of the users that were announced last */
-        bool checking;            /* the periodic check runs */
-        uint64_t next_check_usec; /* monotonic; 0: none is due */
-        uint64_t retry_usec;      /* the last pause between looks for what a VM misses */
+
+        bool by_kernel;    /* its connection is sessions of the host's kernel (data path block) */
+        bool foreign;      /* the kernel has sessions with it that others have made */
+        bool has_sessions; /* and such as we have made */
+        GPtrArray *kernel_connects; /* DlKernelConnect in flight */
+        struct DlKernelPlan *leave; /* our sessions are being ended; NULL: they are not */
+        GPtrArray *leavings;        /* DlKernelLeaving: who waits for that */
+        uint64_t leave_again_usec;  /* when to try that again (monotonic) */
+        uint64_t users_mark;        /* a digest of the users that were announced last */
+        bool checking;              /* the periodic check runs */
+        uint64_t next_check_usec;   /* monotonic; 0: none is due */
+        uint64_t retry_usec;        /* the last pause between looks for what a VM misses */
         GArray *resized; /* uint64_t: LUNs that told that their sizes have changed, and were
                           * not looked at since */
 };

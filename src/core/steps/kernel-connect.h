@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A target by sessions of the host's kernel, for the data path "block". Its portals were proven
+ * just before (connect.h), which also tells what the numbers of the LUNs are.
+ *
+ * Side by side a session is made at every portal that answered, unless there is one, whoever made
+ * it; then each wanted LUN is made to appear on each session, and is waited for: until it can be
+ * used by its map of multipath, over so many paths.
+ *
+ * The callback runs once, from the loop, not after a cancel, and never after the target is gone
+ * (dl_target_acquire). Loop thread only.
+ */
+
+#include "core/steps/connect.h"
+
+typedef struct DlKernelConnect DlKernelConnect;
+
+/*
+ * guids: NULL-terminated, may be NULL. n_paths: so many of each LUN are enough; 0: one for each
+ * session. Errors: those of a login; LunNotVisible, PathsInconsistent (paths differ in size, or a
+ * number shows another LUN), TimedOut (it is there, and cannot be used).
+ */
+DlKernelConnect *dl_kernel_connect_start(DlTarget *target, const char *const *guids,
+                                         unsigned n_paths, DlConnectDone done, void *userdata);
+
+/* Stops waiting; a session that is there then stays. Takes NULL. */
+void dl_kernel_connect_cancel(DlKernelConnect *connect);
+
+/* Reads what sessions there are, and takes it over: Foreign, and, of a target that is connected by
+ * the kernel, the states of its portals. */
+void dl_kernel_look(DlTarget *target);
+/* Of all targets: at the start. */
+void dl_kernel_look_at_all(DlCore *core);
+
+/* The numeric address of a portal, as its last proof went to; NULL if it is not known. */
+char *dl_kernel_portal_address(const DlPortal *portal, uint16_t *ret_port);

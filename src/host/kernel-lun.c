@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One LUN, as the kernel has it. Strings of sysfs are not trusted to be anything. Any thread. */
+
+#include "host/kernel-lun.h"
+
+#include "host/block-name.h"
+
+enum {
+        NAMES_MAX = 1024 /* holders, or paths */
+};
+
+#define SECTOR 512 /* bytes: the kernel's unit of sizes, whatever the disk's is */
+
+static char *read_text(const char *sysfs, const char *name, const char *file)
+{
+        g_autofree char *path = g_build_filename(sysfs, "class/block", name, file, NULL);
+        char *text = NULL;
+
+        return g_file_get_contents(path, &text, NULL, NULL) ? g_strstrip(text) : NULL;
+}
+
+static uint64_t read_size(const char *sysfs, const char *name)
+{
+        g_autofree char *text = read_text(sysfs, name, "size");
+        guint64 sectors = 0;
+
+        if (!text || !g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT64 / SECTOR, &sectors, NULL))
+                return 0;
+        return sectors * SECTOR;
+}
+
+static GPtrArray *read_names(const char *sysfs, const char *name, const char *folder)
+{
+        g_autofree char *path = g_build_filename(sysfs, "class/block", name, folder, NULL);
+        g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
+        GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+        const char *found;
+
+        while (directory && names->len < NAMES_MAX && (found = g_dir_read_name(directory)))
+                g_ptr_array_add(names, g_strdup(found));
+        return names;
+}
+
+/* udev has a record of a device when it has finished with it. */
+static bool is_ready(const char *sysfs, const char *udev, const char *name)
+{
+        g_autofree char *number = read_text(sysfs, name, "dev");
+        g_autofree char *path = number ? g_strdup_printf("%s/data/b%s", udev, number) : NULL;
+
+        return path && !strchr(number, '/') && g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+char *dl_kernel_guid(const char *sysfs, const char *name)
+{
+        g_autoptr(GPtrArray) guids = g_ptr_array_new_with_free_func(g_free);
+        g_autofree char *node = g_strconcat("/dev/", name, NULL);
+
+        dl_block_name_guids(sysfs, node, guids);
+        return guids->len == 1 ? g_strdup(guids->pdata[0]) : NULL;
+}
+
+char *dl_kernel_map_over(const char *sysfs, const char *name)
+{
+        g_autoptr(GPtrArray) holders = read_names(sysfs, name, "holders");
+
+        for (unsigned i = 0; i < holders->len; i++) {
+                g_autofree char *uuid = read_text(sysfs, holders->pdata[i], "dm/uuid");
+
+                if (uuid && g_str_has_prefix(uuid, "mpath-"))
+                        return g_strdup(holders->pdata[i]);
+        }
+        return NULL;
+}
+
+GPtrArray *dl_kernel_map_paths(const char *sysfs, const char *map)
+{
+        return read_names(sysfs, map, "slaves");
+}
+
+static void look_at_map(const char *sysfs, const char *guid, const char *name, DlKernelLun *lun)
+{
+        g_autofree char *map = dl_kernel_map_over(sysfs, name);
+        g_autofree char *its = map ? dl_kernel_guid(sysfs, map) : NULL;
+
+        if (!its || !g_str_equal(its, guid))
+                return;
+        lun->n_mapped++;
+        if (!lun->map)
+                lun->map = g_steal_pointer(&map);
+}
+
+static void look_at_disk(const char *sysfs, const char *udev, const char *guid, const char *name,
+                         DlKernelLun *lun)
+{
+        g_autofree char *its = dl_kernel_guid(sysfs, name);
+        uint64_t size = read_size(sysfs, name);
+
+        if (!its) /* the kernel is still asking it */
+                return;
+        if (!g_str_equal(its, guid)) {
+                g_free(lun->wrong);
+                lun->wrong = g_strdup(name);
+                return;
+        }
+        if (size == 0 || !is_ready(sysfs, udev, name))
+                return;
+        lun->n_paths++;
+        lun->sizes_differ |= lun->size > 0 && lun->size != size;
+        lun->size = size;
+        look_at_map(sysfs, guid, name, lun);
+}
+
+void dl_kernel_lun_look(const char *sysfs, const char *udev, const char *guid, GPtrArray *disks,
+                        DlKernelLun *ret)
+{
+        *ret = (DlKernelLun){};
+        for (unsigned i = 0; i < disks->len; i++)
+                look_at_disk(sysfs, udev, guid, ((const DlKernelDisk *)disks->pdata[i])->name, ret);
+        if (ret->map) {
+                ret->map_ready = is_ready(sysfs, udev, ret->map);
+                ret->map_resizes = read_size(sysfs, ret->map) != ret->size;
+        }
+}
+
+void dl_kernel_lun_clear(DlKernelLun *lun)
+{
+        g_clear_pointer(&lun->map, g_free);
+        g_clear_pointer(&lun->wrong, g_free);
+}

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Targets by sessions of the kernel: Connect with data-path block, and what becomes of them."""
+
+import glob
+import os
+
+from gi.repository import GLib
+
+import service
+import storage
+import vm
+
+MIB = 1 << 20
+SECRET, TARGET_SECRET = 'a-secret-of-16-bytes', 'another-of-18-bytes'
+
+
+class TestKernelIscsi(vm.TestCase):
+    def setUp(self):
+        self.disk, self.other = self.add_disk('one', 24 * MIB), self.add_disk('two', 16 * MIB)
+        self.target = self.add_target({1: self.disk, 2: self.other})
+        self.addCleanup(storage.flush_maps)
+
+    def by_kernel(self, *guids, **options):
+        path = self.found_target(self.target)
+        self.addCleanup(self._forget_known, path)
+        self.method(path, 'Target', 'Connect', **{'data-path': 'block', 'guids': list(guids),
+                                                  **options})
+        return path
+
+    def _forget_known(self, path):
+        if path in self.client.objects('Target'):
+            self._forget(path)
+
+    def let_go(self, path):
+        self.method(path, 'Target', 'Unmanage')
+        self.assertEqual(storage.sessions(), [])  # at once
+        self.assertEqual(storage.disks(), [])
+        self.assertEqual([storage.find_map(disk.guid) for disk in (self.disk, self.other)],
+                         [None, None])
+        self.assertEqual(glob.glob('/etc/iscsi/nodes/*/*/directlun*'), [])
+
+    def test_pain_1_connected_is_usable(self):
+        path = self.by_kernel(self.disk.guid)
+        found = storage.find_map(self.disk.guid)  # at once, without waiting for anything
+        self.assertEqual(len(found.paths), 2)
+        self.assertEqual(found.size, self.disk.size)
+        self.assertEqual(set(found.path_states().values()), {'A'})
+        with open('/dev/disk/by-id/dm-uuid-mpath-' + self.disk.guid, 'rb') as f:
+            self.assertEqual(len(f.read(4096)), 4096)
+        self.assertEqual(storage.disks(self.other.guid), [])  # nobody has asked for it
+        self.assertEqual(self.get(path, 'Target', 'State'), 'connected')
+        self.assertFalse(self.get(path, 'Target', 'Foreign'))
+
+        sids = storage.sessions()
+        self.by_kernel(self.disk.guid, self.other.guid)
+        self.assertEqual(storage.sessions(), sids)
+        self.assertEqual(len(storage.find_map(self.other.guid).paths), 2)
+        self.let_go(path)
+
+    def test_foreign_sessions_are_used_and_stay(self):
+        storage.run('iscsiadm', '-m', 'node', '-o', 'new', '-T', self.target.iqn, '-p',
+                    '127.0.0.1:3260,1')
+        storage.run('iscsiadm', '-m', 'node', '-o', 'update', '-T', self.target.iqn, '-n',
+                    'node.session.scan', '-v', 'manual')
+        self.addCleanup(storage.log_out, self.target)
+        storage.run('iscsiadm', '-m', 'node', '-T', self.target.iqn, '--login')
+        foreign, = storage.sessions()
+        path = self.by_kernel(self.disk.guid)
+        self.assertTrue(self.get(path, 'Target', 'Foreign'))
+        self.assertEqual(len(storage.sessions()), 2)  # one is ours
+        self.assertEqual(len(storage.find_map(self.disk.guid).paths), 2)
+        self.method(path, 'Target', 'Unmanage')
+        self.assertEqual(storage.sessions(), [foreign])
+        self.assertEqual(len(storage.find_map(self.disk.guid).paths), 1)
+
+    def test_chap_both_ways(self):
+        self.target.require_chap('me', SECRET, 'it', TARGET_SECRET)
+        path = self.call(vm.ROOT, 'Manager', 'AddTarget', '(sa(sqq)a{sv})', self.target.iqn,
+                         [(address, 3260, 1) for address in ('127.0.0.1', '127.0.0.2')], {})
+        self.addCleanup(self._forget, path)
+        with self.assertDBusError('org.ovirt.DirectLun.Error.AuthFailed'):
+            self.method(path, 'Target', 'Connect', **{'data-path': 'block'})
+        self.assertEqual(storage.sessions(), [])
+        with service.secret_fd(SECRET) as one, service.secret_fd(TARGET_SECRET) as two:
+            self.call(path, 'Target', 'SetCredentials', '(sha{sv})', 'me', 0,
+                      {'target-user': 'it', 'target-secret': GLib.Variant('h', 1)}, fds=(one, two))
+        self.method(path, 'Target', 'Connect', **{'data-path': 'block', 'guids': [self.disk.guid]})
+        self.assertEqual(len(storage.find_map(self.disk.guid).paths), 2)
+        self.let_go(path)
+
+    def test_one_dead_portal_and_paths(self):
+        self.found_target(self.target)
+        self.target.portal_down('127.0.0.2')
+        path = self.by_kernel(self.disk.guid)  # all paths that there are
+        self.assertEqual(len(storage.find_map(self.disk.guid).paths), 1)
+        self.assertEqual(self.get(path, 'Target', 'State'), 'degraded')
+        with self.assertDBusError('org.ovirt.DirectLun.Error.TimedOut'):
+            self.by_kernel(self.disk.guid, paths=GLib.Variant('u', 2))
+        self.target.portal_up('127.0.0.2')
+        self.by_kernel(self.disk.guid, paths=GLib.Variant('u', 2))
+        self.assertEqual(len(storage.find_map(self.disk.guid).paths), 2)
+        self.let_go(path)
+
+    test_one_dead_portal_and_paths.deadline = 200
+
+    def test_service_killed(self):
+        """What a killed service has left is ended by the next one; a pin is kept."""
+        path = self.by_kernel(self.disk.guid)
+        self.kill_service()
+        self.assertEqual(len(storage.sessions()), 2)
+        self.get(vm.ROOT, 'Manager', 'Version')
+        vm.wait_until(lambda: not storage.sessions(), 60, 'the end of the sessions', 0.2)
+
+        self.by_kernel(self.disk.guid, pin=True)
+        sids = storage.sessions()
+        self.kill_service()
+        self.wait_property(path, 'Target', 'State', 'connected', 60)
+        self.assertEqual(storage.sessions(), sids)
+        for sid, _, _ in sids:  # somebody else does, and the next check makes them again
+            storage.run('iscsiadm', '-m', 'session', '-r', str(sid), '--logout')
+        vm.wait_until(lambda: len(storage.sessions()) == 2, 90, 'the new sessions', 0.5)
+        self.let_go(path)
+
+    test_service_killed.deadline = 240
+
+    def kill_service(self):
+        os.kill(int(self.unit('MainPID')['MainPID']), 9)
+        vm.wait_until(lambda: self.unit('MainPID')['MainPID'] != '0', 30, 'the new service', 0.2)
+
+    def test_what_is_mounted_stays(self):
+        path = self.by_kernel(self.disk.guid)
+        device = '/dev/disk/by-id/dm-uuid-mpath-' + self.disk.guid
+        storage.run('mkfs.ext4', '-q', device)
+        os.makedirs('/run/mounted', exist_ok=True)
+        storage.run('mount', device, '/run/mounted')
+        try:
+            with self.assertDBusError('org.ovirt.DirectLun.Error.InUse'):
+                self.method(path, 'Target', 'Unmanage')
+            self.assertEqual(len(storage.sessions()), 2)
+            self.assertEqual(len(storage.find_map(self.disk.guid).paths), 2)
+        finally:
+            storage.run('umount', '/run/mounted')
+        vm.wait_until(lambda: not storage.sessions(), 60, 'the end of the sessions', 0.3)
