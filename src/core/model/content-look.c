@@ -2,12 +2,15 @@
 /* Reading and recognising. Loop thread only, but for recognise(), which runs on a worker. */
 
 #include "core/model/content-look.h"
+#include "host/helper.h"
 
 #include <string.h>
+#include <sys/sysmacros.h>
 
 enum {
         PIECES_MAX = 4, /* head, tail, two of LVM's text */
         BLOCK_SIZE_MAX = 64 * 1024,
+        READ_MSEC = 10000, /* a disk may be busy, or have lost its paths */
 };
 
 /* One LUN. While the worker has it nobody else touches it. */
@@ -30,6 +33,8 @@ struct DlContentLook {
         GPtrArray *owners; /* and for which Item */
         bool has_texts;
         DlIscsiOperation *operation;
+        dev_t devnum;       /* of a device of this host, which the helper reads; else 0 */
+        DlHelperCall *call; /* for the first of the extents */
         DlWork *work;
         DlContentLooked done;
         void *userdata;
@@ -52,6 +57,7 @@ void dl_content_look_free(DlContentLook *look)
         if (!look)
                 return;
         dl_iscsi_cancel(look->operation);
+        dl_helper_cancel(look->call);
         dl_work_cancel(look->work);
         g_ptr_array_unref(look->items);
         g_array_unref(look->extents);
@@ -198,32 +204,73 @@ static void on_read(const DlIscsiPiece *pieces, size_t n_pieces, const GError *e
         go_on(look);
 }
 
-/* What is wanted; then what that makes wanted; then what it all is. */
-static void go_on(DlContentLook *look)
+static void read_device(DlContentLook *look);
+
+/* One extent after the other: it is one disk. */
+static void on_device_read(const DlHelperResult *result, const GError *error, void *userdata)
+{
+        DlContentLook *look = userdata;
+        DlIscsiPiece piece = {.data = result ? result->data : NULL, .error = (GError *)error};
+
+        look->call = NULL;
+        keep(look->owners->pdata[0], &g_array_index(look->extents, DlIscsiExtent, 0), &piece);
+        g_array_remove_index(look->extents, 0);
+        g_ptr_array_remove_index(look->owners, 0);
+        if (look->extents->len > 0)
+                read_device(look);
+        else
+                go_on(look);
+}
+
+static void read_device(DlContentLook *look)
+{
+        const DlIscsiExtent *extent = &g_array_index(look->extents, DlIscsiExtent, 0);
+        DlHelperRequest request = {
+                .verb = DL_HELPER_READ,
+                .timeout_ms = READ_MSEC,
+                .major = major(look->devnum),
+                .minor = minor(look->devnum),
+                .size = extent->size,
+                .offset = extent->offset,
+        };
+
+        g_strlcpy(request.guid, ((const Item *)look->owners->pdata[0])->guid, sizeof request.guid);
+        look->call = dl_helper_call(look->core->helper, &request, NULL, NULL, on_device_read, look);
+}
+
+static void read_portal(DlContentLook *look)
 {
         const DlTarget *target = DL_LOOKUP_TARGET(look->core, look->iqn);
         DlIscsiPortal portal = {look->address, look->port};
         DlIscsiCredentials credentials = target ? dl_target_credentials(target)
                                                 : (DlIscsiCredentials){0};
 
+        look->operation = dl_iscsi_read(look->core->iscsi, look->iqn, &portal, &credentials,
+                                        (DlIscsiExtent *)(void *)look->extents->data,
+                                        look->extents->len, on_read, look);
+}
+
+/* What is wanted; then what that makes wanted; then what it all is. */
+static void go_on(DlContentLook *look)
+{
         if (look->extents->len == 0 && !look->has_texts) {
                 look->has_texts = true;
                 want_texts(look);
         }
         if (look->extents->len == 0)
                 start_recognition(look);
+        else if (look->devnum)
+                read_device(look);
         else
-                look->operation = dl_iscsi_read(look->core->iscsi, look->iqn, &portal, &credentials,
-                                                (DlIscsiExtent *)(void *)look->extents->data,
-                                                look->extents->len, on_read, look);
+                read_portal(look);
 }
 
-static void add_item(DlContentLook *look, const DlLun *lun, const DlPath *path)
+static void add_item(DlContentLook *look, const DlLun *lun, uint64_t number)
 {
         Item *item = g_new0(Item, 1);
 
         item->guid = g_strdup(lun->object.id);
-        item->lun = path->lun;
+        item->lun = number;
         item->capacity = lun->capacity;
         item->block_size = lun->logical_block_size;
         g_ptr_array_add(look->items, item);
@@ -235,24 +282,43 @@ static void add_item(DlContentLook *look, const DlLun *lun, const DlPath *path)
                 want_ends(look, item);
 }
 
-DlContentLook *dl_content_look_new(DlCore *core, DlLun *const *luns, DlPath *const *paths,
-                                   size_t n_luns, DlContentLooked done, void *userdata)
+static DlContentLook *look_new(DlCore *core, DlContentLooked done, void *userdata)
 {
         DlContentLook *look = g_new0(DlContentLook, 1);
 
         *look = (DlContentLook){
                 .core = core,
-                .iqn = g_strdup(paths[0]->iqn),
-                .address = g_strdup(paths[0]->address),
-                .port = paths[0]->port,
                 .items = g_ptr_array_new_with_free_func(item_free),
                 .extents = g_array_new(FALSE, FALSE, sizeof(DlIscsiExtent)),
                 .owners = g_ptr_array_new(),
                 .done = done,
                 .userdata = userdata,
         };
+        return look;
+}
+
+DlContentLook *dl_content_look_new(DlCore *core, DlLun *const *luns, DlPath *const *paths,
+                                   size_t n_luns, DlContentLooked done, void *userdata)
+{
+        DlContentLook *look = look_new(core, done, userdata);
+
+        look->iqn = g_strdup(paths[0]->iqn);
+        look->address = g_strdup(paths[0]->address);
+        look->port = paths[0]->port;
         for (size_t i = 0; i < n_luns; i++)
-                add_item(look, luns[i], paths[i]);
+                add_item(look, luns[i], paths[i]->lun);
+        go_on(look);
+        return look;
+}
+
+DlContentLook *dl_content_look_new_device(DlCore *core, const DlLun *lun,
+                                          const DlBlockDevice *device, DlContentLooked done,
+                                          void *userdata)
+{
+        DlContentLook *look = look_new(core, done, userdata);
+
+        look->devnum = device->devnum;
+        add_item(look, lun, device->lun);
         go_on(look);
         return look;
 }

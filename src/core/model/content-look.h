@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * One look at what is on LUNs of one target: their head and tail are read through one portal; then,
- * of those that are LVM's, the text that names the volume group; then a worker recognises what
- * there is (see content/content.h). LUNs are known by their GUIDs: they may go meanwhile.
- * Loop thread only.
+ * One look at what is on LUNs: the head and tail of some of one target are read through one portal,
+ * or of one by the helper from a device of this host; then, of those that are LVM's, the text that
+ * names the volume group; then a worker recognises what there is (see content/content.h). LUNs are
+ * known by their GUIDs: they may go meanwhile. Loop thread only.
  */
 
 #include "content/content.h"
@@ -25,4 +25,8 @@ typedef void (*DlContentLooked)(DlContentFound *found, size_t n_found, void *use
 /* paths[i] is the path of luns[i]; all are on one portal. */
 DlContentLook *dl_content_look_new(DlCore *core, DlLun *const *luns, DlPath *const *paths,
                                    size_t n_luns, DlContentLooked done, void *userdata);
+/* The device is one of the LUN. */
+DlContentLook *dl_content_look_new_device(DlCore *core, const DlLun *lun,
+                                          const DlBlockDevice *device, DlContentLooked done,
+                                          void *userdata);
 void dl_content_look_free(DlContentLook *look); /* takes NULL */

@@ -4,6 +4,7 @@
 
 #include "core/model/contents.h"
 #include "core/model/content-look.h"
+#include "core/model/lun-kernel.h"
 #include "core/model/volume-groups.h"
 
 #include <string.h>
@@ -19,7 +20,7 @@ enum {
 typedef struct Look {
         DlContents *contents;
         DlContentLook *look;
-        char *iqn;
+        char *iqn; /* NULL: of a device of this host */
         uint64_t since_usec;
         GPtrArray *guids; /* char * */
         bool urgent;      /* somebody waits for it */
@@ -295,16 +296,49 @@ static void start_look(DlContents *contents, GQueue *queue, DlLun *lun, DlPath *
                                          (DlPath **)paths->pdata, luns->len, on_looked, look);
 }
 
+/* Of what the kernel sees, the map, or the first path that works. In the background only of who is
+ * not known to be used. */
+static const DlBlockDevice *choose_device(const DlLun *lun, bool urgent)
+{
+        const DlBlockLun *kernel = dl_lun_kernel(lun);
+
+        if (!kernel || !lun->object.core->helper || (!urgent && kernel->holders[0]))
+                return NULL;
+        for (unsigned i = 0; i < kernel->paths->len; i++)
+                if (dl_block_device_is_active(kernel->paths->pdata[i]))
+                        return kernel->map ? kernel->map : kernel->paths->pdata[i];
+        return NULL;
+}
+
+static void start_device_look(DlContents *contents, bool urgent, const DlLun *lun,
+                              const DlBlockDevice *device)
+{
+        Look *look = g_new0(Look, 1);
+
+        *look = (Look){
+                .contents = contents,
+                .since_usec = dl_now(),
+                .guids = g_ptr_array_new_with_free_func(g_free),
+                .urgent = urgent,
+        };
+        g_ptr_array_add(look->guids, g_strdup(lun->object.id));
+        g_ptr_array_add(contents->looks, look);
+        look->look = dl_content_look_new_device(contents->core, lun, device, on_looked, look);
+}
+
 static void start_next(DlContents *contents, GQueue *queue)
 {
         g_autofree char *guid = g_strdup(g_queue_peek_head(queue));
         bool urgent = queue == &contents->urgent;
         DlLun *lun = DL_LOOKUP_LUN(contents->core, guid);
         DlPath *path = lun ? choose_path(lun, urgent) : NULL;
+        const DlBlockDevice *device = lun && !path ? choose_device(lun, urgent) : NULL;
 
         dequeue(contents, guid);
         if (path)
                 start_look(contents, queue, lun, path);
+        else if (device)
+                start_device_look(contents, urgent, lun, device);
         else if (urgent)
                 tell_waits(contents, guid, UINT64_MAX);
 }
@@ -364,7 +398,7 @@ void dl_contents_leave(DlCore *core, const char *iqn)
         for (unsigned i = contents ? contents->looks->len : 0; i-- > 0;) {
                 const Look *look = contents->looks->pdata[i];
 
-                if (!look->urgent && strcmp(look->iqn, iqn) == 0)
+                if (!look->urgent && g_strcmp0(look->iqn, iqn) == 0)
                         g_ptr_array_remove_index(contents->looks, i);
         }
         if (contents)

@@ -4,6 +4,8 @@
 
 #include "core/model/lun-kernel.h"
 
+#include "core/model/contents.h"
+
 #include <string.h>
 
 const DlBlockLun *dl_lun_kernel(const DlLun *lun)
@@ -292,15 +294,20 @@ static DlLun *ensure_lun(DlCore *core, const char *guid, bool *ret_is_new)
 
 static void update(DlCore *core, const char *guid, const DlBlockLun *kernel)
 {
-        bool is_new;
+        bool is_new, outdated;
         DlLun *lun = ensure_lun(core, guid, &is_new);
 
         if (!lun)
                 return;
+        outdated = lun->holders[0] && !kernel->holders[0]; /* it was used until now */
+        if (outdated)
+                dl_contents_outdate(lun);
         if (!is_seen_by_libiscsi(lun))
                 take_over(lun, kernel);
         dl_object_changed(&lun->object, "Paths");
         dl_object_changed(&lun->object, "Type");
+        if (is_new || outdated)
+                dl_contents_want(lun);
         dl_lun_update(lun);
         if (!is_new)
                 return;
