@@ -44,6 +44,35 @@ def write_partition_table(lun):
     lun.write(446, PARTITIONS)
 
 
+def write_luks(lun):
+    lun.write(0, b'LUKS\xba\xbe\0\1'.ljust(168, b'\0') + b'5a5a5a5a-5a5a-4a5a-8a5a-5a5a5a5a5a5a')
+
+
+def write_raid(lun):
+    """The superblock of Linux' MD 1.2."""
+    block = bytearray(struct.pack('<4I16s32sQ2IQ2I', 0xa92b4efc, 1, 0, 0, b'Z' * 16, b'host:0', 0, 1,
+                                  0, 16384, 0, 2).ljust(256, b'\0'))
+    block[128:152] = struct.pack('<3Q', 2048, 16384, 8)
+    total = sum(struct.unpack('<64I', block))
+    block[216:220] = struct.pack('<I', (total & 0xffffffff) + (total >> 32))
+    lun.write(4096, bytes(block))
+
+
+def write_gpt(lun):
+    """A table with one partition."""
+    last = lun.size // 512 - 1
+    entries = struct.pack('<16s16s3Q72s', b'T' * 16, b'U' * 16, 2048, 4095, 0, b'').ljust(128 * 128,
+                                                                                        b'\0')
+
+    def header(checksum):
+        return struct.pack('<8s4I4Q16sQ3I', b'EFI PART', 0x10000, 92, checksum, 0, 1, last, 34,
+                           last - 33, b'D' * 16, 2, 128, 128, zlib.crc32(entries))
+
+    lun.write(446, struct.pack('<8B2I', 0, 0, 2, 0, 0xee, 255, 255, 255, 1, last).ljust(64, b'\0')
+              + b'\x55\xaa')
+    lun.write(512, header(zlib.crc32(header(0))).ljust(512, b'\0') + entries)
+
+
 PARTITIONS = (struct.pack('<8B2I', 0, 0, 0, 0, 0x83, 0, 0, 0, 2048, 8192) + bytes(48) + b'\x55\xaa')
 
 
@@ -113,6 +142,22 @@ class InUse(TestCase):
         with self.assertDBusError('StorageDomainConflict'):
             self.domain(luns[4], 'ClaimForStorageDomain', 'another')
         self.domain(luns[4], 'ClaimForStorageDomain', 'd0a1')
+
+    def test_other_content(self):
+        """What libblkid knows is told by its name, and refused like all else."""
+        luns = self.lab.add_target('other', luns=3).luns
+        for lun, write in zip(luns.values(), (write_luks, write_raid, write_gpt)):
+            write(lun)
+        self.connect(luns[1].target)
+        self.devices(**{'check-status': True})
+        for n, holder in enumerate(('crypto:crypto_LUKS', 'raid:linux_raid_member',
+                                    'partition-table:gpt'), 1):
+            self.assertEqual((self.lun_get(luns[n], 'Status'), self.lun_get(luns[n], 'Holders')),
+                             ('used', [holder]))
+            self.assertIn(('holder', holder), self.facts(luns[n]))
+            with self.assertDBusError('InUse') as refused:
+                self.attach(self.running, {'GUID': luns[n].guid})
+            self.assertIn(holder.split(':')[1], refused.exception.message)
 
     def test_what_a_guest_writes_is_its_own(self):
         lun = self.lab.add_target('own').luns[1]

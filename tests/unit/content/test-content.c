@@ -71,6 +71,63 @@ static void test_partition_table(void)
         expect(content, "partition-table:dos", "a partition table (dos)");
 }
 
+static void test_luks(void)
+{
+        static const uint8_t magic[] = {'L', 'U', 'K', 'S', 0xba, 0xbe, 0, 1};
+        g_autofree uint8_t *head = g_malloc0(4096);
+
+        memcpy(head, magic, sizeof magic);
+        memcpy(head + 168, "5a5a5a5a-5a5a-4a5a-8a5a-5a5a5a5a5a5a", 36);
+        g_autoptr(DlContent) content = probe(head, 4096, 16 * MIB);
+        expect(content, "crypto:crypto_LUKS", "an encrypted volume (crypto_LUKS)");
+}
+
+static void put(uint8_t *at, unsigned n, uint64_t value)
+{
+        for (unsigned i = 0; i < n; i++)
+                at[i] = (uint8_t)(value >> 8 * i);
+}
+
+/* The superblock of Linux' MD, version 1; 256 bytes. */
+static void put_md(uint8_t *at, uint64_t offset)
+{
+        uint64_t sum = 0;
+
+        put(at, 4, 0xa92b4efc);
+        put(at + 4, 4, 1);
+        memset(at + 16, 0x5a, 16);
+        memcpy(at + 32, "host:0", 6);
+        put(at + 72, 4, 1);
+        put(at + 80, 8, 16384);
+        put(at + 92, 4, 2);
+        put(at + 128, 8, 2048);
+        put(at + 136, 8, 16384);
+        put(at + 144, 8, offset / 512);
+        for (unsigned i = 0; i < 256; i += 4)
+                sum += at[i] | (uint64_t)at[i + 1] << 8 | (uint64_t)at[i + 2] << 16 |
+                       (uint64_t)at[i + 3] << 24;
+        put(at + 216, 4, (sum & 0xffffffff) + (sum >> 32));
+}
+
+/* Its versions 1.2 and 1.0: in the head, and in the tail. */
+static void test_raid(void)
+{
+        static const uint64_t offsets[] = {4096, 16 * MIB - 8192};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(offsets); i++) {
+                uint64_t from = i == 0 ? 0 : 16 * MIB - DL_CONTENT_TAIL;
+                g_autofree uint8_t *bytes = g_malloc0(DL_CONTENT_TAIL);
+                g_autoptr(GBytes) data = NULL;
+
+                put_md(bytes + (offsets[i] - from), offsets[i]);
+                data = g_bytes_new(bytes, DL_CONTENT_TAIL);
+                DlContentPiece piece = {from, data};
+                g_autoptr(DlContent) content = dl_content_probe(&piece, 1, 16 * MIB, 512, NULL);
+                expect(content, "raid:linux_raid_member",
+                       "a member of a RAID or of a volume manager (linux_raid_member)");
+        }
+}
+
 static DlContent *probe_lvm(const char *text, size_t text_at, size_t area_size)
 {
         g_autofree uint8_t *image = lvm_image_new(&(LvmImage){
@@ -151,6 +208,8 @@ int main(int argc, char **argv)
         g_test_add_func("/content/nothing", test_nothing);
         g_test_add_func("/content/swap", test_swap);
         g_test_add_func("/content/partition-table", test_partition_table);
+        g_test_add_func("/content/luks", test_luks);
+        g_test_add_func("/content/raid", test_raid);
         g_test_add_func("/content/lvm", test_lvm);
         g_test_add_func("/content/storage-domain", test_storage_domain);
         g_test_add_func("/content/garbage", test_garbage);
