@@ -308,6 +308,12 @@ class Storage(Behind):
                                 scsi_id='naa.' + disk.guid[1:], serial=disk.serial, vendor='LAB',
                                 product='DISK')
 
+    def unmap(self):
+        self.other.tgtd.remove_lun(self.other.tid, 1)
+        lab.wait_until(lambda: [p for p in self.get(self.disk_path, 'Lun', 'Paths')
+                                if p['state'] != 'active'] or
+                       not self.get(self.disk_path, 'Lun', 'Paths'), 5, 'its absence being seen')
+
     def restore_target(self):
         self.other.tgtd.add_target(self.other.iqn, self.other.tid)
         self.map_again()
@@ -342,10 +348,7 @@ class Storage(Behind):
         """The guest's next request fails, and the VM is paused rather than told."""
         path = self.attach(self.running, {'GUID': self.disk.guid})
         name, = self.running.guest.wait_disks(lambda disks: len(disks) == 1)
-        self.other.tgtd.remove_lun(self.other.tid, 1)
-        lab.wait_until(lambda: [p for p in self.get(self.disk_path, 'Lun', 'Paths')
-                                if p['state'] != 'active'] or
-                       not self.get(self.disk_path, 'Lun', 'Paths'), 5, 'its absence being seen')
+        self.unmap()
         self.assertIs(self.get(path, 'Attachment', 'Plugged'), True)
         self.running.guest.check('(sleep 1; echo 3 >/proc/sys/vm/drop_caches; '
                                  'dd if=/dev/%s of=/dev/null count=1 skip=9000) >/dev/null 2>&1 &'
@@ -356,6 +359,22 @@ class Storage(Behind):
         self.map_again()
         self.lab.virsh('resume', 'running')
         self.soon_is(self.vm(self.running), 'Vm', 'State', 'running')
+        self.method(path, 'Attachment', 'HotUnplug')
+
+    def test_unmapped_and_the_guest_is_told(self):
+        """With propagateErrors its request fails there, and nothing pauses."""
+        path = self.attach(self.running, {'GUID': self.disk.guid, 'propagateErrors': 'on'})
+        name, = self.running.guest.wait_disks(lambda disks: len(disks) == 1)
+        read = 'dd if=/dev/%s of=/dev/null count=1 skip=%d 2>&1'
+        self.unmap()
+        status, words = self.running.guest.sh(read % (name, 9000))
+        self.assertNotEqual(status, 0)
+        self.assertIn(b'Input/output error', words)
+        self.assertEqual(self.get(self.vm(self.running), 'Vm', 'State'), 'running')
+        self.assertTrue(self.get(path, 'Attachment', 'LastError')[0])
+        self.map_again()
+        lab.wait_until(lambda: self.running.guest.sh(read % (name, 9000))[0] == 0, 20,
+                       'the disk working')
         self.method(path, 'Attachment', 'HotUnplug')
 
     def test_number_reused(self):

@@ -99,6 +99,17 @@ bool fixture_has_event(const Fixture *f, guint from, const char *prefix)
         return find_event(f, from, prefix, &found);
 }
 
+/* With what did come: which event is lost depends on the moment, and is hard to see again. */
+static void fail_without(const Fixture *f, guint from, const char *prefix)
+{
+        g_autoptr(GString) others = g_string_new(NULL);
+
+        for (guint i = 0; i < f->events->len; i++)
+                g_string_append_printf(others, "%s\n  %s", i == from ? " |" : "",
+                                       (const char *)f->events->pdata[i]);
+        g_error("no event '%s'; before that and since: %s", prefix, others->str);
+}
+
 void fixture_wait_event(Fixture *f, guint *cursor, const char *prefix)
 {
         gint64 deadline = g_get_monotonic_time() + DEADLINE_SEC * G_USEC_PER_SEC;
@@ -106,7 +117,7 @@ void fixture_wait_event(Fixture *f, guint *cursor, const char *prefix)
 
         while (!find_event(f, *cursor, prefix, &found)) {
                 if (g_get_monotonic_time() > deadline)
-                        g_error("no event '%s'", prefix);
+                        fail_without(f, *cursor, prefix);
                 fixture_turn(f);
         }
         *cursor = found + 1;
