@@ -106,6 +106,8 @@ class Every(caller.TestCase):
     def test_every_method(self):
         methods = self.methods()
         self.assertEqual({(m.interface, m.name) for m in methods}, self.introspected())
+        lab.wait_until(lambda: [host['State'] for host in self.lab.client.objects('Host').values()] ==
+                       ['up'], what='libvirt being connected')
         before = self.state()
         with client.Recorder() as recorder:
             for method in methods:

@@ -327,8 +327,10 @@ static void on_listed(DlVirtDomain *const *domains, size_t n_domains, const GErr
         }
         for (size_t i = 0; i < n_domains; i++)
                 dl_vm_merge(core, domains[i]);
-        core->vms_known = true;
-        dl_object_changed(&dl_core_local_host(core)->object, "State");
+        if (!core->vms_known) {
+                core->vms_known = true;
+                dl_object_changed(&dl_core_local_host(core)->object, "State");
+        }
         dl_recover(core);
         dl_targets_update(core);
         dl_core_is_ready(core);
