@@ -27,9 +27,10 @@ const t = {
     problems: [],
 
     /** Opens a page in a profile of its own. */
-    async open(name, url, options) {
-        const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, ...options });
+    async open(name, url, options, language) {
+        const context = await browser.newContext({ viewport: { width: 1400, height: 700 }, ...options });
         context.setDefaultTimeout(PATIENCE);
+        await context.addCookies([{ name: 'CockpitLang', value: language, url }]);
         const page = await context.newPage();
         page.on('console', message => message.type() === 'error' && t.problems.push(`console: ${message.text()}`));
         page.on('pageerror', error => t.problems.push(`error: ${error.stack ?? error}`));

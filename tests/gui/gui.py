@@ -104,12 +104,6 @@ class TestCase(service.TestCase):
             return t.problems.splice(0);''')
         self.assertEqual(problems, [])
 
-    def tearDown(self):
-        outcome = getattr(self, '_outcome', None)
-        if outcome is not None and any(error for _, error in getattr(outcome, 'errors', []) if error):
-            self._picture('failed-' + self._testMethodName)
-        super().tearDown()
-
     # ---- the page
 
     def open(self, path='/', user='root', page=None, dark=False, language='en', timezone='UTC'):
@@ -119,15 +113,19 @@ class TestCase(service.TestCase):
         process = self.lab.processes.get(name)
         if process is None or process.poll() is not None:
             serve(self.lab, user)  # it ends when nobody has looked for a while
-        self.browser.run('await t.open(args.page, args.url, args.options)', page=self.page,
+        self.browser.run('await t.open(args.page, args.url, args.options, args.language)', page=self.page,
                          url='http://127.0.0.1:%d/cockpit/@localhost/directlun/index.html#%s'
                          % (PORTS[user], path),
                          options={'colorScheme': 'dark' if dark else 'light',
-                                  'locale': language, 'timezoneId': timezone})
+                                  'locale': language, 'timezoneId': timezone}, language=language)
 
     def js(self, code, **args):
         """Runs code with `page` in the browser's program; its value."""
-        return self.browser.run('const page = t.pages[args.page]; ' + code, page=self.page, **args)
+        try:
+            return self.browser.run('const page = t.pages[args.page]; ' + code, page=self.page, **args)
+        except AssertionError:
+            self._picture('failed-' + self._testMethodName)
+            raise
 
     def go(self, path):
         self.js('await page.evaluate(path => { window.location.hash = path; }, args.path)', path=path)
@@ -155,7 +153,8 @@ class TestCase(service.TestCase):
     def _picture(self, name):
         directory = os.environ.get('DL_SCREENSHOTS')
         if directory:
-            self.js('await page.screenshot({path: args.path})', path='%s/%s.png' % (directory, name))
+            self.browser.run('await t.pages[args.page].screenshot({path: args.path})',
+                             page=self.page, path='%s/%s.png' % (directory, name))
 
     def shot(self, name):
         """A picture of this state, which axe must find nothing wrong with."""

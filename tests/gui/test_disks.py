@@ -3,6 +3,7 @@
 
 import os
 import signal
+import time
 
 import gui
 import lab
@@ -15,15 +16,17 @@ DENIED = '''polkit.addRule(function(action, subject) {
 '''
 
 
-class TestDisks(gui.TestCase):
+class Rows(gui.TestCase):
+    def wait_rows(self, count):
+        self.js('''await page.waitForFunction(
+                n => document.querySelectorAll('tbody tr').length === n, args.count)''', count=count)
+
+
+class TestDisks(Rows):
     @classmethod
     def prepare(cls):
         super().prepare()
         cls.target_of_lab = cls.lab.add_target('disks', luns=3)
-
-    def wait_rows(self, count):
-        self.js('''await page.waitForFunction(
-                n => document.querySelectorAll('tbody tr').length === n, args.count)''', count=count)
 
     def test_1_empty(self):
         self.open()
@@ -80,6 +83,16 @@ class TestDisks(gui.TestCase):
         self.shot('devices-dark')
 
 
+    def test_6_german(self):
+        self.open('/?show=devices', language='de')
+        self.see('Platte hinzufügen')
+        self.wait_rows(3)
+        self.assertEqual(self.js('return page.evaluate(() => document.documentElement.lang)'), 'de')
+        self.click('button', 'Platte hinzufügen')
+        self.see('Rechnername oder IP-Adresse')
+        self.shot('wizard-german')
+
+
 class TestAbsent(gui.TestCase):
     services = ('bus',)
 
@@ -98,3 +111,31 @@ class TestAbsent(gui.TestCase):
         self.reload_bus()
         self.see('No disks yet')
         self.assertEqual(self.get(ROOT, 'Manager', 'Engine'), 'sqlite')
+
+
+class TestMany(Rows):
+    alone = True  # it measures
+
+    def see_page(self, text):
+        self.js('''await page.waitForFunction(text => document.querySelector('.pf-v6-c-pagination')
+                ?.innerText.includes(text), args.text)''', text=text)
+
+    def test_many(self):
+        """2,000 devices; their time is printed. A hundred are on a page."""
+        for number in range(10):
+            self.connect(self.lab.add_target('many%d' % number, luns=200))
+        started = time.monotonic()
+        self.open('/?show=devices')
+        self.wait_rows(100)
+        first = time.monotonic() - started
+        self.see_page('1 - 100')
+        started = time.monotonic()
+        self.fill('Filter', 'many9-200')
+        self.wait_rows(1)
+        print('page of 2,000 devices in %.2f s, filtered in %.2f s' % (first, time.monotonic() - started))
+        self.assertLess(first, 10)
+        self.fill('Filter', '')
+        self.wait_rows(100)
+        self.js('await page.getByRole("button", {name: "Go to next page"}).click()')
+        self.see_page('101 - 200')
+        self.shot('devices-many')

@@ -9,7 +9,7 @@ MIB = 1 << 20
 
 
 class TestFlows(gui.TestCase):
-    settings = {'iSCSI': {'ConnectTimeoutSec': '20', 'LoginTimeoutSec': '20'}}
+    settings = {'Images': {'FreeMinMiB': '16'}, 'iSCSI': {'ConnectTimeoutSec': '20', 'LoginTimeoutSec': '20'}}
 
     @classmethod
     def prepare(cls):
@@ -88,6 +88,7 @@ class TestFlows(gui.TestCase):
         self.open('/vm/web', page='one')
         self.page = 'one'
         self.see('Plugged', within='database')
+        self.js('await page.getByRole("button", {name: "Unplug", disabled: false}).waitFor()')
         self.shot('vm')
         self.click('button', 'Unplug', within='database')
         self.see('Not plugged', within='database')
@@ -111,6 +112,42 @@ class TestFlows(gui.TestCase):
         self.no_dialog()
         self.see('It has no SAN disks')
         self.guest.guest.wait_disks(lambda disks: not disks)
+
+    def test_5_disk(self):
+        """History, explanation and claim of a disk."""
+        lun = self.array.luns[1]
+        self.open('/disk/' + lun.guid)
+        self.see('database')
+        self.click('button', 'Take a snapshot')
+        self.press('Take a snapshot')
+        self.no_dialog()
+        self.js('await page.getByRole("button", {name: "Merge"}).waitFor()')
+        self.shot('disk')
+        self.js('await page.getByRole("button", {name: "Go back"}).last().click()')
+        self.press('Go back')
+        self.no_dialog()
+        self.js('await page.getByRole("button", {name: "Merge"}).waitFor({state: "detached"})')
+        self.click('button', 'Rename')
+        self.fill('Description', 'of the shop')
+        self.press('Save')
+        self.no_dialog()
+        self.see('of the shop')
+        self.click('button', 'Claim')
+        self.fill('ID of the storage domain', 'a domain')
+        self.press('Claim')
+        self.js('await page.locator("#domain-help").waitFor()')
+        self.fill('ID of the storage domain', 'domain1')
+        self.press('Claim')
+        self.no_dialog()
+        self.see('storage-domain:domain1')
+        self.click('button', 'Release')
+        self.press('Release')
+        self.no_dialog()
+        self.see('None has claimed it.')
+        self.click('button', 'Forget')
+        self.press('Forget')
+        self.no_dialog()
+        self.gone('of the shop')
 
     def test_3_run(self):
         """A VM that is off: its disk is connected at its start."""

@@ -6,6 +6,7 @@ import { NoService, ServiceNotices } from './components/ServiceState';
 import { Failures } from './components/Tasks';
 import { useRoute, useService, type Route } from './hooks';
 import { _ } from './i18n';
+import { DiskPage } from './pages/DiskPage';
 import { DisksPage } from './pages/DisksPage';
 import { TargetsPage } from './pages/TargetsPage';
 import { TasksPage } from './pages/TasksPage';
@@ -27,6 +28,7 @@ const PAGES: Entry[] = [
 
 // Without an entry of their own in the navigation: they belong to another page.
 const DETAILS: Record<string, Entry> = {
+    disk: { name: '', title: () => _("Disk"), show: ({ path }) => <DiskPage guid={path[1] ?? ''} /> },
     vm: { name: 'vms', title: () => _("VM"), show: ({ path }) => <VmPage name={path[1] ?? ''} /> },
 };
 

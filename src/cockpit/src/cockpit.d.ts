@@ -50,7 +50,6 @@ declare namespace cockpit {
     function dbus(name: string | null, options?: { bus?: string; superuser?: string }): DBusClient;
     function variant(type: string, value: unknown): DBusVariant;
     function gettext(text: string): string;
-    function ngettext(one: string, many: string, n: number): string;
     function format(template: string, ...values: unknown[]): string;
     function jump(path: string): void;
     function addEventListener(type: 'locationchanged', handler: () => void): void;

@@ -13,6 +13,7 @@ const PROPERTIES = 'org.freedesktop.DBus.Properties';
 const MANAGER = `${BUS_NAME}.Manager`;
 
 const COALESCE_MS = 40; // signals that come in a burst are one change
+const SHOW_SHARE = 4; // a storm of changes leaves so many times the time that showing one takes
 const RETRY_MS = [200, 1000, 2000, 5000];
 const ALIVE_MS = 30_000; // an asked service does not leave for being idle
 const ANSWER_MS = 20_000;
@@ -45,6 +46,7 @@ export class ServiceClient {
     private bus: cockpit.DBusClient | null = null;
     private builder = new ModelBuilder();
     private flushTimer: number | undefined;
+    private showMs = 0; // what showing the last change took
     private retryTimer: number | undefined;
     private aliveTimer: number | undefined;
     private failures = 0;
@@ -135,9 +137,11 @@ export class ServiceClient {
         this.flushTimer ??= window.setTimeout(() => {
             this.flushTimer = undefined;
             const model = this.builder.snapshot();
+            const begun = performance.now();
             if (this.state.phase === 'ready' && model !== this.state.model)
                 this.set({ model });
-        }, COALESCE_MS);
+            this.showMs = performance.now() - begun;
+        }, COALESCE_MS + SHOW_SHARE * this.showMs);
     }
 
     /** Calls a method; its results, or a CallError. Takes as long as the work does. */

@@ -3,7 +3,7 @@
 
 import { service } from './client';
 import { ROOT } from './model';
-import { text, texts } from './values';
+import { dictionary, list, plain, text, texts } from './values';
 
 export interface Device {
     guid: string;
@@ -97,5 +97,34 @@ export const runVm = (vm: string, opts: Options = {}) => service.call({
 });
 export const stopVm = (vm: string, graceful: boolean, opts: Options = {}) =>
     act(vm, 'Vm', 'Stop', opts, { graceful: b(graceful) });
+
+export const updateVDisk = (vdisk: string, alias: string, description: string, opts: Options = {}) =>
+    act(vdisk, 'VDisk', 'Update', opts, { alias: s(alias), description: s(description) });
+export const deleteVDisk = (vdisk: string, opts: Options = {}) => act(vdisk, 'VDisk', 'Delete', opts);
+export const snapshot = (vdisk: string, quiesce: boolean, opts: Options = {}) =>
+    act(vdisk, 'VDisk', 'Snapshot', opts, quiesce ? { quiesce: b(true) } : {});
+
+const withText = (path: string, iface: string, method: string, value: string, opts: Options) =>
+    service.call({ path, iface, method, type: 'sa{sv}', args: [value, options(opts)] });
+
+export const merge = (vdisk: string, image: string, opts: Options = {}) => withText(vdisk, 'VDisk', 'Merge', image, opts);
+export const revert = (vdisk: string, image: string, opts: Options = {}) => withText(vdisk, 'VDisk', 'Revert', image, opts);
+export const claim = (lun: string, domain: string, opts: Options = {}) =>
+    withText(lun, 'Lun', 'ClaimForStorageDomain', domain, opts);
+export const release = (lun: string, domain: string, opts: Options = {}) =>
+    withText(lun, 'Lun', 'ReleaseStorageDomain', domain, opts);
+export const refreshLun = (lun: string, opts: Options = {}) => act(lun, 'Lun', 'Refresh', opts);
+
+export interface Fact {
+    about: string;
+    name: string;
+    text: string;
+}
+
+export async function explain(lun: string): Promise<Fact[]> {
+    const [facts] = await act(lun, 'Lun', 'Explain', {});
+    return list(plain(facts)).map(dictionary)
+            .map(fact => ({ about: text(fact.about), name: text(fact.name), text: text(fact.text) }));
+}
 
 export const cancelJob = (job: string) => act(job, 'Job', 'Cancel', {});

@@ -9,9 +9,13 @@ import { Guid } from './Guid';
 import { PagedTable, type Column } from './PagedTable';
 import { LunStatus } from './Status';
 
-const Users = ({ row }: { row: DiskRow }) => (
+const Users = ({ row, links }: { row: DiskRow; links: boolean }) => (
     <>
-        {row.users.map(user => <div key={user.name}>{user.name}</div>)}
+        {row.users.map(user => (
+            <div key={user.name}>
+                {user.vm && links ? <a href={`#/vm/${encodeURIComponent(user.name)}`}>{user.name}</a> : user.name}
+            </div>
+        ))}
     </>
 );
 
@@ -22,11 +26,11 @@ const Paths = ({ row }: { row: DiskRow }) => (
     </span>
 );
 
-const columns = (): Column<DiskRow, DiskColumn>[] => [
+const columns = (links: boolean): Column<DiskRow, DiskColumn>[] => [
     {
         name: 'name',
         title: _("Name"),
-        cell: row => <>{row.name}{row.description && <div className="dl-secondary">{row.description}</div>}</>,
+        cell: row => <>{row.vdisk && (links ? <a href={`#/disk/${encodeURIComponent(row.guid)}`}>{row.name}</a> : row.name)}{row.description && <div className="dl-secondary">{row.description}</div>}</>,
     },
     { name: 'guid', title: _("LUN ID"), cell: row => <Guid guid={row.guid} /> },
     { name: 'size', title: _("Size"), cell: row => (row.lun ? bytes(row.size, language()) : '') },
@@ -46,7 +50,7 @@ const columns = (): Column<DiskRow, DiskColumn>[] => [
         title: _("State"),
         cell: row => <><LunStatus state={row.status} /><div className="dl-secondary">{row.reason}</div></>,
     },
-    { name: 'users', title: _("Used by"), cell: row => <Users row={row} /> },
+    { name: 'users', title: _("Used by"), cell: row => <Users row={row} links={links} /> },
 ];
 
 const idOf = (row: DiskRow): string => row.id;
@@ -60,6 +64,6 @@ export const DiskTable = (props: {
     actions?: (row: DiskRow) => ReactNode;
     select?: { chosen: string | null; can: (row: DiskRow) => boolean; choose: (row: DiskRow) => void };
 }) => (
-    <PagedTable {...props} columns={columns()} idOf={idOf} textOf={textOf} keyOf={keyOf}
+    <PagedTable {...props} columns={columns(!props.select)} idOf={idOf} textOf={textOf} keyOf={keyOf}
         greyed={row => !isFree(row)} />
 );

@@ -77,7 +77,7 @@ const Disks = ({ vm, disks }: { vm: Vm; disks: VmDisk[] }) => (
             <Tbody>
                 {disks.map(disk => (
                     <Tr key={disk.attachment.path}>
-                        <Td>{disk.name}</Td>
+                        <Td><a href={`#/disk/${encodeURIComponent(disk.attachment.guid)}`}>{disk.name}</a></Td>
                         <Td><Guid guid={disk.attachment.guid} /></Td>
                         <Td>{disk.lun ? bytes(disk.lun.capacity, language()) : ''}</Td>
                         <Td>
