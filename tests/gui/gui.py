@@ -16,12 +16,14 @@ import json
 import os
 import select
 import subprocess
+import time
 
 import lab
 import service
 
 PORTS = {'root': 9090, 'nobody': 9091}
 PATIENCE = 60
+SESSION_LASTS = 8
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -88,12 +90,14 @@ class TestCase(service.TestCase):
     @classmethod
     def prepare(cls):
         super().prepare()
+        cls._left = {}  # when the last page of a user was closed
         cls.browser = Browser(cls.lab)
         cls.addClassCleanup(cls.browser.close)
 
     def setUp(self):
         super().setUp()
         self.page = 'one'
+        self._users = set()  # that have pages open
         self.addCleanup(self._close_pages)
 
     def _close_pages(self):
@@ -102,6 +106,7 @@ class TestCase(service.TestCase):
                 await page.context().close();
             t.pages = {};
             return t.problems.splice(0);''')
+        self._left.update({user: time.monotonic() for user in self._users})
         self.assertEqual(problems, [])
 
     # ---- the page
@@ -109,15 +114,24 @@ class TestCase(service.TestCase):
     def open(self, path='/', user='root', page=None, dark=False, language='en', timezone='UTC'):
         """Opens the page at a path, as a user, in a browser profile of its own."""
         self.page = page or self.page
-        name = 'cockpit-' + user
-        process = self.lab.processes.get(name)
-        if process is None or process.poll() is not None:
-            serve(self.lab, user)  # it ends when nobody has looked for a while
+        self._serve(user)
         self.browser.run('await t.open(args.page, args.url, args.options, args.language)', page=self.page,
                          url='http://127.0.0.1:%d/cockpit/@localhost/directlun/index.html#%s'
                          % (PORTS[user], path),
                          options={'colorScheme': 'dark' if dark else 'light',
                                   'locale': language, 'timezoneId': timezone}, language=language)
+
+    def _serve(self, user):
+        """Sees to a session. One ends 15 s after its last page is gone, and cockpit-ws with it has no
+        other: it then asks for a login."""
+        name = 'cockpit-' + user
+        left = type(self)._left
+        if name in self.lab.processes and time.monotonic() - left.get(user, 0) > SESSION_LASTS:
+            if user not in self._users:
+                self.lab.kill(name)
+        if name not in self.lab.processes:
+            serve(self.lab, user)
+        self._users.add(user)
 
     def js(self, code, **args):
         """Runs code with `page` in the browser's program; its value."""
