@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The <disk> element that QEMU's own initiator is told by, and our <metadata>. Pure, any thread;
- * the caller owns the text.
+ * The <disk> element by which QEMU finds a LUN, with its own initiator or as a block device of the
+ * host, and our <metadata>. Pure, any thread; the caller owns the text.
  */
 
 #include "domain-xml.h"
@@ -34,12 +34,24 @@ static void append_driver(GString *out, const DlDiskSpec *spec)
                                dl_disk_images_format(spec->images));
         dl_xml_append_attribute(out, "error_policy", policy);
         dl_xml_append_attribute(out, "rerror_policy", policy);
+        if (spec->node) /* what O_DIRECT (cache none) is there for; QEMU's initiator knows no other
+                         */
+                g_string_append(out, " io='native'");
         if (spec->discard)
                 g_string_append(out, " discard='unmap'");
         g_string_append(out, "/>");
 }
 
-static void append_source(GString *out, const DlDiskSpec *spec)
+/* In QEMU's own session with the target reservations are the guest's by themselves; a device of the
+ * host needs one who may register its paths. */
+static void append_block_source(GString *out, const DlDiskSpec *spec)
+{
+        g_string_append(out, "<source");
+        dl_xml_append_attribute(out, "dev", spec->node);
+        g_string_append(out, spec->reservations ? "><reservations managed='yes'/></source>" : "/>");
+}
+
+static void append_network_source(GString *out, const DlDiskSpec *spec)
 {
         g_autofree char *name = g_strdup_printf("%s/%" G_GUINT64_FORMAT, spec->iqn,
                                                 lun_for_qemu(spec->lun));
@@ -80,16 +92,20 @@ static void append_block_sizes(GString *out, const DlDiskSpec *spec)
 
 char *dl_disk_spec_to_xml(const DlDiskSpec *spec)
 {
+        const char *type = spec->node ? "block" : "network";
         g_autoptr(GString) source = g_string_new(NULL);
         g_autoptr(GString) out = g_string_new("<disk");
 
-        append_source(source, spec);
-        dl_xml_append_attribute(out, "type", dl_disk_images_type(spec->images, "network"));
+        if (spec->node)
+                append_block_source(source, spec);
+        else
+                append_network_source(source, spec);
+        dl_xml_append_attribute(out, "type", dl_disk_images_type(spec->images, type));
         dl_xml_append_attribute(out, "device", spec->device);
         /* An unlisted network disk makes every disk-only snapshot of the VM fail. */
         g_string_append(out, " snapshot='no'>");
         append_driver(out, spec);
-        dl_disk_images_append(out, spec->images, "network", source->str);
+        dl_disk_images_append(out, spec->images, type, source->str);
         append_block_sizes(out, spec);
         g_string_append(out, "<target");
         dl_xml_append_attribute(out, "dev", spec->target_dev);

@@ -133,6 +133,7 @@ typedef struct DlDiskSpec {
         const char *bus;    /* "virtio", "scsi", "sata", "ide" */
         const char *target_dev;
         const char *serial;    /* NULL for device lun */
+        const char *node;      /* source: block device, by a name that lasts; NULL: network iscsi */
         const char *iqn;       /* source: network iscsi */
         uint64_t lun;          /* the plain number; it is encoded as QEMU wants it */
         const char *host_name; /* portal: IPv6 without brackets */
@@ -143,6 +144,8 @@ typedef struct DlDiskSpec {
         unsigned boot_order;     /* 0: none */
         bool propagate_errors;   /* error_policy and rerror_policy: report, else stop */
         bool shareable, readonly, discard;
+        bool reservations; /* of device lun on a block device: the guest's persistent reservations
+                            * are passed on by libvirt's helper for them */
         unsigned logical_block_size, physical_block_size; /* of device disk; 0 and 512: as usual */
         const DlAddress *address;                         /* NULL: libvirt chooses */
         const char *const *images; /* files of its overlays, the uppermost first; NULL: none */

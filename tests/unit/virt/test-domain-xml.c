@@ -118,6 +118,54 @@ static void test_disk_least(void)
         check_golden("disk-least.xml", xml);
 }
 
+#define NODE "/dev/disk/by-id/dm-uuid-mpath-36001405aaaaaaaaaaaaaaaaaaaaaaaaa"
+
+/* As a block device: by its name that lasts, with the helper for the guest's reservations. */
+static void test_disk_block(void)
+{
+        DlDiskSpec spec = {
+                .alias = "ua-1",
+                .device = "lun",
+                .bus = "scsi",
+                .target_dev = "sda",
+                .node = NODE,
+                .propagate_errors = true,
+                .shareable = true,
+                .reservations = true,
+        };
+        g_autofree char *passed = dl_disk_spec_to_xml(&spec);
+        g_autofree char *whole = domain_with(passed, "");
+        g_autoptr(DlDomain) domain = parse(whole);
+        const DlDomainDisk *disk = domain->disks->pdata[0];
+
+        check_golden("disk-block-lun.xml", passed);
+        g_assert_cmpstr(disk->type, ==, "block");
+        g_assert_cmpstr(disk->source, ==, NODE);
+        g_assert_null(disk->host_name);
+
+        const char *images[] = {"/images/1.qcow2", NULL};
+        spec = (DlDiskSpec){
+                .alias = "ua-1",
+                .device = "disk",
+                .bus = "virtio",
+                .target_dev = "vda",
+                .serial = "22222222222242338444",
+                .node = NODE,
+                .discard = true,
+        };
+        g_autofree char *plain = dl_disk_spec_to_xml(&spec);
+        check_golden("disk-block.xml", plain);
+
+        spec.images = images;
+        g_autofree char *overlaid = dl_disk_spec_to_xml(&spec);
+        g_autofree char *other = domain_with(overlaid, "");
+        g_autoptr(DlDomain) with_image = parse(other);
+        disk = with_image->disks->pdata[0];
+        g_assert_cmpstr(disk->type, ==, "block");
+        g_assert_cmpstr(disk->source, ==, NODE);
+        g_assert_cmpuint(disk->images->len, ==, 1);
+}
+
 /* What it is told goes in and out again unchanged, whatever it is. */
 static void test_disk_escaping(void)
 {
@@ -754,6 +802,7 @@ int main(int argc, char **argv)
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/domain-xml/disk/full", test_disk_full);
         g_test_add_func("/domain-xml/disk/least", test_disk_least);
+        g_test_add_func("/domain-xml/disk/block", test_disk_block);
         g_test_add_func("/domain-xml/disk/escaping", test_disk_escaping);
         g_test_add_func("/domain-xml/disk/unspeakable", test_disk_unspeakable);
         g_test_add_func("/domain-xml/disk/lun", test_disk_lun);
