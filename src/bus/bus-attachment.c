@@ -187,6 +187,16 @@ DL_BUS_GETTER(get_data_path, DlAttachment, attachment, reply)
         return dl_bus_append_text(reply, attachment->meta->data_path);
 }
 
+DL_BUS_GETTER(get_data_path_used, DlAttachment, attachment, reply)
+{
+        bool is_there = attachment->plugged || attachment->in_config;
+
+        return sd_bus_message_append(reply, "s",
+                                     !is_there              ? ""
+                                     : attachment->by_block ? "block"
+                                                            : "qemu");
+}
+
 DL_BUS_GETTER(get_target_dev, DlAttachment, attachment, reply)
 {
         return dl_bus_append_text(reply, attachment->target_dev);
@@ -232,6 +242,7 @@ const sd_bus_vtable dl_bus_attachment_vtable[] = {
         DL_BUS_CHANGES("Discard", "b", get_discard),
         DL_BUS_CHANGES("Reservations", "b", get_reservations),
         DL_BUS_CHANGES("DataPath", "s", get_data_path),
+        DL_BUS_CHANGES("DataPathUsed", "s", get_data_path_used),
         DL_BUS_CHANGES("Image", "s", get_image),
         DL_BUS_CHANGES("TargetDev", "s", get_target_dev),
         DL_BUS_CHANGES("LastError", "(ss)", get_last_error),

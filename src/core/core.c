@@ -39,8 +39,9 @@ const char *dl_core_initiator_name(DlCore *core)
 
 const char *const *dl_core_features(DlCore *core)
 {
-        static const char *const features[] = {"qemu-data-path", "kernel-sessions", "chap",
-                                               "mutual-chap", NULL};
+        static const char *const features[] = {"qemu-data-path",  "block-data-path",
+                                               "kernel-sessions", "chap",
+                                               "mutual-chap",     NULL};
 
         return features;
 }

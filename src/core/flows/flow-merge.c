@@ -138,10 +138,10 @@ static void resize(DlOperation *op)
 
 static void follow_size(DlOperation *op)
 {
-        const DlProof *proof = dl_disk_work(op)->proof;
+        DlLun *lun = DL_LOOKUP_LUN(op->core, dl_disk_work(op)->meta->guid);
 
-        if (proof)
-                dl_guest_sizes_follow(proof->target);
+        if (lun)
+                dl_guest_sizes_follow_lun(lun);
         dl_op_next(op);
 }
 

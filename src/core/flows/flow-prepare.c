@@ -7,6 +7,7 @@
  * thread only.
  */
 
+#include "core/steps/block-proof.h"
 #include "core/steps/disk-xml.h"
 #include "core/steps/operation.h"
 #include "core/steps/proof.h"
@@ -105,9 +106,18 @@ static GError *check_place(const Disk *disk)
 {
         const DlProof *proof = disk->proof;
         const DlDomainDisk *element = disk->element;
+
+        if (proof->node)
+                return dl_block_is_node(DL_LOOKUP_LUN(proof->core, disk->meta->guid),
+                                        element->source)
+                               ? NULL
+                               : g_error_new(DL_ERROR, DL_ERROR_GUID_MISMATCH,
+                                             "%s is %s on this host, not %s, which the VM is "
+                                             "defined with; start it with \"directlunctl run\", "
+                                             "which corrects its definition",
+                                             disk->meta->guid, proof->node, element->source);
         g_autofree char *source = g_strdup_printf("%s/%u", proof->target->object.id,
                                                   dl_iscsi_lun_for_qemu(proof->lun));
-
         if (g_strcmp0(element->source, source) != 0)
                 return g_error_new(
                         DL_ERROR, DL_ERROR_GUID_MISMATCH,
@@ -166,9 +176,9 @@ static void prove(DlOperation *op)
         for (unsigned i = 0; i < work->disks->len; i++) {
                 Disk *disk = work->disks->pdata[i];
 
-                disk->proof = dl_proof_start(op->core, disk->meta->guid, disk->meta->iqn,
-                                             disk->meta->lun, disk->meta->readonly, on_proven,
-                                             disk);
+                DlProofWish wish = dl_proof_wish(disk->meta);
+                wish.data_path = dl_data_path_of(disk->element);
+                disk->proof = dl_proof_start(op->core, &wish, on_proven, disk);
         }
         dl_op_wait(op, op, stop_proofs);
 }
@@ -186,7 +196,7 @@ static DlTarget *next_with_secret(PrepareWork *work)
         for (; work->giving < work->disks->len; work->giving++) {
                 DlTarget *target = ((Disk *)work->disks->pdata[work->giving])->proof->target;
 
-                if (target->secret)
+                if (target && target->secret)
                         return target;
         }
         return NULL;

@@ -3,6 +3,9 @@
 
 #include "core/flows/missing.h"
 #include "core/flows.h"
+#include "core/model/attachment-index.h"
+#include "core/steps/block-proof.h"
+#include "core/steps/proof.h"
 
 #include <string.h>
 
@@ -135,5 +138,24 @@ void dl_missing_look(DlTarget *target)
                 else if (target->state == DL_TARGET_CONNECTED ||
                          target->state == DL_TARGET_DEGRADED)
                         look_at(a, target);
+        }
+}
+
+void dl_missing_look_block(DlLun *lun)
+{
+        g_autoptr(GPtrArray)
+                all = dl_attachments_of(lun->object.core, DL_BELONGS_TO_LUN, lun->object.id);
+
+        for (unsigned i = 0; dl_lun_kernel(lun) && i < all->len; i++) {
+                DlAttachment *a = all->pdata[i];
+                g_autoptr(GError) error = NULL;
+
+                if (!a->left_out || a->retry_usec > dl_now() ||
+                    dl_data_path(a->meta->data_path) == DL_DATA_PATH_QEMU)
+                        continue;
+                if (dl_block_check(lun, a->meta->readonly, false, &error))
+                        plug(a);
+                else
+                        say_why(a, error);
         }
 }

@@ -16,3 +16,6 @@ bool dl_target_is_missed(const DlTarget *target);
 /* Plugs what is there again; says of what is not why. Called whenever the target's state may have
  * changed: nothing happens twice. */
 void dl_missing_look(DlTarget *target);
+
+/* The same, for what the kernel has of a LUN. */
+void dl_missing_look_block(DlLun *lun);

@@ -91,6 +91,17 @@ static void take_left_out(DlAttachment *a, bool left_out)
                 dl_object_changed(&a->object, "LastError");
 }
 
+/* The element says it; one that is in neither domain goes the way that its next plug finds. */
+static void take_data_path(DlAttachment *a, const DlDomainDisk *disk)
+{
+        bool by_block = disk && g_strcmp0(disk->type, "block") == 0;
+
+        if (a->by_block == by_block)
+                return;
+        a->by_block = by_block;
+        dl_object_changed(&a->object, "DataPathUsed");
+}
+
 /* The disk elements of both domains. */
 static void look_at_disks(DlAttachment *a)
 {
@@ -102,12 +113,16 @@ static void look_at_disks(DlAttachment *a)
         if (a->plugged != (live != NULL)) {
                 a->plugged = live != NULL;
                 dl_object_changed(&a->object, "Plugged");
+                dl_object_changed(&a->object, "DataPathUsed");
         }
         if (!a->plugged) {
                 dl_guest_size_forget(a);
                 dl_set_string(&a->shown, NULL);
         }
+        if (a->in_config != (inactive != NULL))
+                dl_object_changed(&a->object, "DataPathUsed");
         a->in_config = inactive != NULL;
+        take_data_path(a, disk);
         take_left_out(a, a->meta->left_out && a->vm->live && !live && inactive);
         if (dl_set_string(&a->target_dev, disk && disk->target_dev ? disk->target_dev : ""))
                 dl_object_changed(&a->object, "TargetDev");
@@ -148,6 +163,8 @@ void dl_attachments_judge(DlTarget *target, const DlIscsiInspection *inspection)
         for (unsigned i = 0; i < users->len; i++) {
                 DlAttachment *a = users->pdata[i];
 
+                if (a->by_block) /* the kernel has it open, whatever the number shows */
+                        continue;
                 for (size_t k = 0; k < inspection->n_luns; k++)
                         if (inspection->luns[k].lun == a->meta->lun && inspection->luns[k].guid)
                                 judge(a, &inspection->luns[k]);

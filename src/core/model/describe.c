@@ -91,6 +91,8 @@ static void describe_attachment(JsonBuilder *b, DlObject *object)
         dl_json_add_int(b, "lun", (int64_t)a->meta->lun);
         dl_json_add_string(b, "iface", a->meta->iface);
         dl_json_add_string(b, "target-dev", a->target_dev);
+        dl_json_add_string(b, "data-path", a->meta->data_path);
+        dl_json_add_bool(b, "by-block", a->by_block);
         dl_json_add_bool(b, "plugged", a->plugged);
         dl_json_add_bool(b, "starts-with-vm", a->in_config);
         dl_json_add_string(b, "last-error", dl_last_error_message(&a->last_error));

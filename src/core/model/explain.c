@@ -6,6 +6,7 @@
 #include "core/model/foreign-use.h"
 #include "core/model/lun-kernel.h"
 #include "core/model/storage-domain.h"
+#include "core/steps/block-proof.h"
 
 #include <string.h>
 
@@ -171,6 +172,30 @@ static void explain_content(const DlLun *lun, GPtrArray *facts)
         }
 }
 
+/* ---- data path ----------------------------------------------------------------------------- */
+
+/* What "auto" would choose now. */
+static void explain_data_path(const DlLun *lun, GPtrArray *facts)
+{
+        const DlBlockLun *kernel = dl_lun_kernel(lun);
+        g_autoptr(GError) error = NULL;
+
+        if (kernel && dl_block_check(lun, true, false, &error))
+                add(facts, "data-path", "block",
+                    g_strdup_printf("This host's kernel has it: VMs get it as %s, unless data path "
+                                    "qemu is asked for",
+                                    kernel->node));
+        else if (lun->paths->len > 0)
+                add(facts, "data-path", "qemu",
+                    kernel ? g_strdup_printf("This host's kernel has it, but not so that VMs could "
+                                             "have it that way: %s",
+                                             error->message)
+                           : g_strdup("This host's kernel does not have it: VMs get it through "
+                                      "QEMU's own initiator"));
+        else if (kernel)
+                add(facts, "data-path", "none", g_strdup(error->message));
+}
+
 /* ---- unmanage ------------------------------------------------------------------------------ */
 
 static char *unmanage_text(DlTarget *target, bool *ret_refused)
@@ -222,6 +247,7 @@ GPtrArray *dl_lun_explain(const DlLun *lun)
         explain_holders(lun, facts);
         explain_unknown(lun, facts);
         explain_content(lun, facts);
+        explain_data_path(lun, facts);
         explain_unmanage(lun, facts);
         return facts;
 }

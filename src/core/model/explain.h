@@ -7,7 +7,8 @@
 #include "core/model/target.h"
 
 typedef struct DlFact {
-        const char *about;      /* "status", "holder", "unknown", "content", "unmanage" */
+        const char *about;      /* "status", "holder", "unknown", "content", "data-path",
+                                 * "unmanage" */
         char *name;             /* the status; as in Holders; a VM; the kind of content; the IQN */
         char *text;             /* for people */
         const DlObject *object; /* VM or target; NULL: none */

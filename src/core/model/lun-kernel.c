@@ -3,6 +3,8 @@
  * only. */
 
 #include "core/model/lun-kernel.h"
+#include "core/flows/missing.h"
+#include "core/steps/guest-size.h"
 
 #include "core/model/contents.h"
 
@@ -309,11 +311,13 @@ static void update(DlCore *core, const char *guid, const DlBlockLun *kernel)
         if (is_new || outdated)
                 dl_contents_want(lun);
         dl_lun_update(lun);
-        if (!is_new)
-                return;
-        dl_object_publish(&lun->object);
-        if (dl_lun_vdisk(lun))
-                dl_object_changed(&dl_lun_vdisk(lun)->object, "Lun");
+        if (is_new) {
+                dl_object_publish(&lun->object);
+                if (dl_lun_vdisk(lun))
+                        dl_object_changed(&dl_lun_vdisk(lun)->object, "Lun");
+        }
+        dl_guest_sizes_follow_lun(lun);
+        dl_missing_look_block(lun);
 }
 
 static void on_gone(DlLun *lun)

@@ -53,6 +53,7 @@ struct DlAttachment {
         DlVm *vm;
         DlDomainAttachment *meta; /* as in the domain's metadata */
         bool plugged;             /* the disk is in the running domain */
+        bool by_block;            /* plugged, or going to be, as a block device of the host */
         bool in_config;           /* the disk is in the persistent domain: it starts with it */
         bool left_out;            /* the VM was started without it, and is to have it as soon as it
                                    * is reachable */

@@ -31,7 +31,7 @@ void dl_dry_give_secret(DlOperation *op)
 {
         const DlTarget *target = dl_disk_work(op)->proof->target;
 
-        if (target->secret)
+        if (target && target->secret)
                 dl_op_would(op, "give libvirt the CHAP secret of target %s", target->object.id);
         dl_op_next(op);
 }

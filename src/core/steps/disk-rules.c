@@ -110,7 +110,7 @@ static bool is_one_of(const char *s, const char *const *list)
 bool dl_disk_rules_check_spec(const DlDeviceSpec *spec, GError **error)
 {
         static const char *const devices[] = {"disk", "lun", NULL};
-        static const char *const data_paths[] = {"auto", "qemu", NULL};
+        static const char *const data_paths[] = {"auto", "qemu", "block", NULL};
         int n = (spec->guid != NULL) + (spec->vdisk != NULL) + (spec->inline_lun.iqn != NULL);
 
         if (n != 1)
@@ -128,8 +128,7 @@ bool dl_disk_rules_check_spec(const DlDeviceSpec *spec, GError **error)
                               "iface must be virtio, scsi, sata or ide");
         if (!is_one_of(spec->data_path, data_paths))
                 return refuse(error, DL_ERROR_INVALID_ARGS,
-                              "data-path must be auto or qemu: this service does not manage kernel "
-                              "sessions");
+                              "data-path must be auto, qemu or block");
         if (spec->index > INDEX_MAX)
                 return refuse(error, DL_ERROR_INVALID_ARGS, "index must be less than 1024");
         if (g_strcmp0(spec->iface, "ide") == 0 && spec->index >= IDE_DISKS)

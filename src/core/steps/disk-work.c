@@ -165,11 +165,13 @@ static void on_proven(const GError *error, void *userdata)
                 dl_op_fail(op, refusal);
                 return;
         }
-        dl_set_string(&work->meta->iqn, proof->target->object.id);
+        dl_set_string(&work->meta->iqn, proof->iqn);
         work->meta->lun = proof->lun;
-        dl_op_concerns(op, DL_KIND_TARGET, proof->target->object.id);
-        dl_op_report(op, "Proved %s as LUN %" G_GUINT64_FORMAT " of %s at %s:%u", work->meta->guid,
-                     proof->lun, proof->target->object.id, proof->address, proof->port);
+        if (proof->target)
+                dl_op_concerns(op, DL_KIND_TARGET, proof->target->object.id);
+        g_autofree char *place = dl_proof_to_text(proof);
+        dl_op_report(op, "Proved %s as %s (data path %s: %s)", work->meta->guid, place,
+                     proof->node ? "block" : "qemu", proof->why);
         dl_op_next(op);
 }
 
@@ -194,16 +196,23 @@ static void on_proven_ahead(const GError *error, void *userdata)
         work->proof_error = error ? g_error_copy(error) : NULL;
 }
 
+static DlProofWish wish_of(DlOperation *op)
+{
+        DlProofWish wish = dl_proof_wish(dl_disk_work(op)->meta);
+
+        wish.force = op->force;
+        return wish;
+}
+
 /* The network is asked while libvirt is. */
 void dl_step_prove_ahead(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
-        const DlDomainAttachment *meta = work->meta;
+        DlProofWish wish = wish_of(op);
 
         if (dl_vm_is_active(op->vm) && !dl_vm_find_disk(op->vm->live, work->disk_alias)) {
                 work->ahead = DL_AHEAD_RUNS;
-                work->proof = dl_proof_start(op->core, meta->guid, meta->iqn, meta->lun,
-                                             meta->readonly, on_proven_ahead, op);
+                work->proof = dl_proof_start(op->core, &wish, on_proven_ahead, op);
         }
         dl_op_next(op);
 }
@@ -224,15 +233,14 @@ static void take_proof_ahead(DlOperation *op)
 void dl_step_prove(DlOperation *op)
 {
         DlDiskWork *work = dl_disk_work(op);
-        const DlDomainAttachment *meta = work->meta;
+        DlProofWish wish = wish_of(op);
 
-        if (work->ahead != DL_AHEAD_NO && work->proof->readonly == meta->readonly) {
+        if (work->ahead != DL_AHEAD_NO && work->proof->readonly == wish.readonly) {
                 take_proof_ahead(op);
                 return;
         }
         stop_proof(op);
-        work->proof = dl_proof_start(op->core, meta->guid, meta->iqn, meta->lun, meta->readonly,
-                                     on_proven, op);
+        work->proof = dl_proof_start(op->core, &wish, on_proven, op);
         dl_op_wait(op, op, stop_proof);
 }
 

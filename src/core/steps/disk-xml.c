@@ -33,9 +33,11 @@ char *dl_disk_xml(const DlVm *vm, const DlDomainAttachment *meta, const DlProof 
                                                    : g_strdup(proof->address);
         const DlVDisk *vdisk = DL_LOOKUP_VDISK((DlCore *)core, meta->vdisk);
         g_autofree const char **images = vdisk ? dl_vdisk_files(vdisk, meta->image) : NULL;
+        bool wants_secret = target && target->secret;
         char secret[DL_UUID_SIZE];
 
-        dl_uuid_for_secret(target->object.id, secret);
+        if (wants_secret)
+                dl_uuid_for_secret(target->object.id, secret);
 
         DlDiskSpec spec = {
                 .alias = alias,
@@ -43,18 +45,20 @@ char *dl_disk_xml(const DlVm *vm, const DlDomainAttachment *meta, const DlProof 
                 .bus = meta->iface,
                 .target_dev = dev,
                 .serial = meta->serial,
-                .iqn = target->object.id,
+                .node = proof->node,
+                .iqn = proof->iqn,
                 .lun = proof->lun,
                 .host_name = host,
                 .host_port = proof->port,
                 .initiator_name = core->initiator_name,
-                .chap_user = target->secret ? target->user : NULL,
-                .secret_uuid = target->secret ? secret : NULL,
+                .chap_user = wants_secret ? target->user : NULL,
+                .secret_uuid = wants_secret ? secret : NULL,
                 .boot_order = boot_order(vm, meta, live),
                 .propagate_errors = meta->propagate_errors,
                 .shareable = meta->shared,
                 .readonly = meta->readonly,
                 .discard = meta->discard,
+                .reservations = meta->reservations,
                 .logical_block_size = lun ? lun->logical_block_size : 0,
                 .physical_block_size = lun ? lun->physical_block_size : 0,
                 .address = own && own->address ? own->address : meta->address,

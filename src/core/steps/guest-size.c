@@ -4,6 +4,7 @@
 #include "core/steps/guest-size.h"
 #include "core/model/attachment-index.h"
 #include "core/records/journal.h"
+#include "core/steps/block-proof.h"
 #include "core/steps/operation.h"
 #include "core/steps/proof.h"
 
@@ -18,12 +19,14 @@ static DlLun *lun_of(const DlAttachment *a)
 
 /* ---- judging ------------------------------------------------------------------------------- */
 
-/* QEMU looks for the LUN by the number that it was opened with. */
+/* QEMU looks for the LUN by the number that it was opened with, or has its device open. */
 static bool is_where_qemu_looks(const DlAttachment *a, const DlLun *lun)
 {
         g_autofree char *alias = dl_disk_alias(a->meta->vdisk);
         const DlDomainDisk *disk = dl_vm_find_disk(a->vm->live, alias);
 
+        if (a->by_block)
+                return disk && dl_block_is_node(lun, disk->source);
         for (unsigned i = 0; disk && i < lun->paths->len; i++) {
                 const DlPath *path = lun->paths->pdata[i];
                 g_autofree char *source = g_strdup_printf("%s/%u", path->iqn,
@@ -130,6 +133,18 @@ void dl_guest_sizes_follow(DlTarget *target)
 
         for (unsigned i = 0; i < users->len; i++)
                 follow(users->pdata[i]);
+}
+
+void dl_guest_sizes_follow_lun(DlLun *lun)
+{
+        if (lun->object.core->original)
+                return;
+
+        g_autoptr(GPtrArray) attachments = dl_attachments_of(lun->object.core, DL_BELONGS_TO_LUN,
+                                                             lun->object.id);
+
+        for (unsigned i = 0; i < attachments->len; i++)
+                follow(attachments->pdata[i]);
 }
 
 /* ---- asking -------------------------------------------------------------------------------- */
@@ -305,8 +320,10 @@ static void prove(DlOperation *op)
                 dl_op_finish(op);
                 return;
         }
-        work->proof = dl_proof_start(op->core, a->meta->guid, a->meta->iqn, a->meta->lun,
-                                     a->meta->readonly, on_proven, op);
+        DlProofWish wish = dl_proof_wish(a->meta);
+        wish.data_path = a->by_block ? DL_DATA_PATH_BLOCK : DL_DATA_PATH_QEMU;
+        wish.force = true; /* the guest has it already */
+        work->proof = dl_proof_start(op->core, &wish, on_proven, op);
         dl_op_wait(op, op, stop_proof);
 }
 

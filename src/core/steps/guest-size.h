@@ -20,6 +20,8 @@ void dl_guest_size_forget(DlAttachment *attachment);
 /* The target was looked at: the running guests whose LUNs have grown are told, each by a job
  * "resize" that nobody waits for. A size that QEMU did not take is not tried again. */
 void dl_guest_sizes_follow(DlTarget *target);
+/* The same for the guests that have this LUN. */
+void dl_guest_sizes_follow_lun(DlLun *lun);
 
 /* Computes ResizePending, and LastError of a LUN that shrank, for the LUN's attachments. */
 void dl_guest_sizes_judge(DlLun *lun);

@@ -3,6 +3,7 @@
  * cancelled. What QEMU answers is not trusted. Loop thread only. */
 
 #include "core/records/json.h"
+#include "core/steps/block-proof.h"
 #include "core/steps/leftover.h"
 
 #include <string.h>
@@ -14,7 +15,7 @@
 struct DlLeftover {
         DlCore *core;
         char *vm, *name, *alias;
-        GPtrArray *luns;  /* char *: "IQN/number", where the LUN is or was */
+        GPtrArray *luns;  /* char *: "IQN/number", or name of the device: where the LUN is or was */
         GPtrArray *nodes; /* char *: to be removed, the last first */
         bool asked;       /* the guest, for the device */
         uint64_t until_usec;
@@ -105,6 +106,11 @@ static bool is_of_libvirt(const char *node)
                strspn(node, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(node);
 }
 
+static bool is_place(const DlLeftover *leftover, const char *place)
+{
+        return place && g_ptr_array_find_with_equal_func(leftover->luns, place, g_str_equal, NULL);
+}
+
 /* The protocol's options: QEMU keeps the number as it was given, a number or a text. */
 static bool is_lun(const DlLeftover *leftover, JsonObject *options)
 {
@@ -114,17 +120,18 @@ static bool is_lun(const DlLeftover *leftover, JsonObject *options)
         const char *lun = dl_json_string(options, "lun", number);
         g_autofree char *place = target ? g_strconcat(target, "/", lun, NULL) : NULL;
 
-        return place && g_ptr_array_find_with_equal_func(leftover->luns, place, g_str_equal, NULL);
+        return is_place(leftover, place) ||
+               is_place(leftover, dl_json_string(options, "filename", NULL));
 }
 
-/* "json:{"driver":"raw","file":{"driver":"iscsi",…}}" */
+/* "json:{"driver":"raw","file":{"driver":"iscsi",…}}"; of a block device it may be its name. */
 static bool leads_to_lun(const DlLeftover *leftover, const char *filename)
 {
         g_autoptr(JsonNode) node = NULL;
         JsonObject *options = NULL;
 
         if (!filename || !g_str_has_prefix(filename, "json:"))
-                return false;
+                return is_place(leftover, filename);
         node = dl_json_parse(filename + strlen("json:"));
         options = node ? json_node_get_object(node) : NULL;
         if (options && g_strcmp0(dl_json_string(options, "driver", NULL), "raw") == 0)
@@ -253,7 +260,10 @@ static void look(DlLeftover *leftover)
 static void add_luns(DlLeftover *leftover, const char *guid)
 {
         const DlLun *lun = DL_LOOKUP_LUN(leftover->core, guid);
+        const DlBlockLun *block = lun ? dl_lun_kernel(lun) : NULL;
 
+        if (block && *block->node)
+                g_ptr_array_add(leftover->luns, g_strdup(block->node));
         for (unsigned i = 0; lun && i < lun->paths->len; i++) {
                 const DlPath *path = lun->paths->pdata[i];
 

@@ -1,10 +1,57 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reading the GUID where the disk is to be used. Loop thread only. */
+/* Choosing the way to a LUN, and reading the GUID where the disk is to be used. Loop thread only.
+ */
 
 #include "core/steps/proof.h"
+#include "core/steps/block-proof.h"
 #include "core/steps/connect.h"
 
 #include <string.h>
+
+DlDataPath dl_data_path(const char *name)
+{
+        if (g_strcmp0(name, "block") == 0)
+                return DL_DATA_PATH_BLOCK;
+        return g_strcmp0(name, "qemu") == 0 ? DL_DATA_PATH_QEMU : DL_DATA_PATH_AUTO;
+}
+
+DlDataPath dl_data_path_of(const DlDomainDisk *disk)
+{
+        return g_strcmp0(disk->type, "block") == 0 ? DL_DATA_PATH_BLOCK : DL_DATA_PATH_QEMU;
+}
+
+DlProofWish dl_proof_wish(const DlDomainAttachment *meta)
+{
+        return (DlProofWish){
+                .guid = meta->guid,
+                .iqn = meta->iqn,
+                .lun = meta->lun,
+                .readonly = meta->readonly,
+                .data_path = dl_data_path(meta->data_path),
+        };
+}
+
+char *dl_proof_to_text(const DlProof *proof)
+{
+        if (proof->node)
+                return g_strdup(proof->node);
+        return g_strdup_printf("LUN %" G_GUINT64_FORMAT " of %s at %s:%u", proof->lun, proof->iqn,
+                               proof->address, proof->port);
+}
+
+bool dl_proof_is_of(const DlProof *proof, const DlDomainDisk *disk)
+{
+        if (proof->node)
+                return dl_data_path_of(disk) == DL_DATA_PATH_BLOCK &&
+                       g_strcmp0(disk->source, proof->node) == 0;
+
+        g_autofree char *source = g_strdup_printf("%s/%u", proof->iqn,
+                                                  dl_iscsi_lun_for_qemu(proof->lun));
+        return dl_data_path_of(disk) == DL_DATA_PATH_QEMU && g_strcmp0(disk->source, source) == 0 &&
+               g_strcmp0(disk->host_name, proof->address) == 0 && disk->host_port == proof->port;
+}
+
+/* ---- by QEMU's initiator ------------------------------------------------------------------- */
 
 /* A portal that has not answered this time may still be called connected, from the last time. */
 static bool is_proven_on(const DlProof *proof, const DlPath *path, const DlPortal *portal)
@@ -73,7 +120,10 @@ static GError *judge(DlProof *proof, const DlLun *lun, const DlPath *path)
                 return g_error_new(DL_ERROR, DL_ERROR_INVALID_ARGS,
                                    "%s is write-protected; it can only be attached with readonly",
                                    proof->guid);
+        if (!proof->force && !dl_lun_check_host_use(lun, &error))
+                return error;
         proof->lun = path->lun;
+        dl_set_string(&proof->iqn, path->iqn);
         dl_set_string(&proof->address, path->address);
         proof->port = path->port;
         g_strfreev(proof->way);
@@ -178,7 +228,57 @@ static void choose_target(DlProof *proof, const char *iqn)
         proof->target = iqn ? DL_LOOKUP_TARGET(proof->core, iqn) : NULL;
 }
 
-static int on_refusal(sd_event_source *source, void *userdata)
+/* ---- by the kernel ------------------------------------------------------------------------- */
+
+/* Where the kernel has it from: who uses a target over iSCSI is told whichever way it goes. */
+static void take_block(DlProof *proof, const DlBlockLun *block)
+{
+        const DlBlockDevice *path = dl_block_active_path(block);
+
+        proof->node = g_strdup(block->node);
+        proof->iqn = path->transport == DL_BLOCK_ISCSI ? g_strdup(path->target) : NULL;
+        proof->lun = path->lun;
+}
+
+/* What is wrong with the LUN whichever way QEMU goes to it. */
+static bool is_of_any_way(const GError *error)
+{
+        int code = (int)dl_error_code(error);
+
+        return code == DL_ERROR_IN_USE || code == DL_ERROR_GUID_NOT_UNIQUE ||
+               code == DL_ERROR_INVALID_ARGS;
+}
+
+/* true: the answer is known, error says which. */
+static bool try_block(DlProof *proof, const DlProofWish *wish)
+{
+        const DlLun *lun = DL_LOOKUP_LUN(proof->core, wish->guid);
+        const DlBlockLun *block = lun ? dl_lun_kernel(lun) : NULL;
+        bool only = wish->data_path == DL_DATA_PATH_BLOCK;
+
+        if (!block) {
+                proof->why = "this host's kernel does not have the LUN";
+                if (only)
+                        proof->error = g_error_new(
+                                DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
+                                "This host's kernel has no device of %s; log in to its target, or "
+                                "go by data path qemu",
+                                wish->guid);
+                return only;
+        }
+        if (dl_block_check(lun, wish->readonly, wish->force, &proof->error)) {
+                take_block(proof, block);
+                proof->why = only ? "asked for" : "this host's kernel has the LUN";
+                return true;
+        }
+        if (only || is_of_any_way(proof->error))
+                return true;
+        proof->why = "this host's kernel has the LUN, but not so that it can be used";
+        proof->not_block = g_steal_pointer(&proof->error);
+        return false;
+}
+
+static int on_answer(sd_event_source *source, void *userdata)
 {
         DlProof *proof = userdata;
 
@@ -186,37 +286,44 @@ static int on_refusal(sd_event_source *source, void *userdata)
         return 0;
 }
 
-DlProof *dl_proof_start(DlCore *core, const char *guid, const char *iqn, uint64_t lun,
-                        bool readonly, void (*done)(const GError *error, void *userdata),
-                        void *userdata)
+DlProof *dl_proof_start(DlCore *core, const DlProofWish *wish,
+                        void (*done)(const GError *error, void *userdata), void *userdata)
 {
         DlProof *proof = g_new0(DlProof, 1);
 
         *proof = (DlProof){
                 .core = core,
-                .guid = g_strdup(guid),
-                .lun = lun,
-                .readonly = readonly,
+                .guid = g_strdup(wish->guid),
+                .lun = wish->lun,
+                .readonly = wish->readonly,
+                .force = wish->force,
+                .why = "asked for",
                 .tried = g_ptr_array_new_with_free_func(g_free),
                 .done = done,
                 .userdata = userdata,
         };
-        choose_target(proof, iqn);
-        if (proof->target) {
-                go_to(proof, g_steal_pointer(&proof->target), proof->lun);
-                return proof;
+        if (wish->data_path == DL_DATA_PATH_QEMU || !try_block(proof, wish)) {
+                choose_target(proof, wish->iqn);
+                if (proof->target) {
+                        go_to(proof, g_steal_pointer(&proof->target), proof->lun);
+                        return proof;
+                }
+                proof->error = g_steal_pointer(&proof->not_block);
+                if (!proof->error)
+                        proof->error = g_error_new(DL_ERROR, DL_ERROR_LUN_NOT_FOUND,
+                                                   "No known target has %s; discover its target "
+                                                   "and connect to it first",
+                                                   wish->guid);
         }
-        proof->error = g_error_new(
-                DL_ERROR, DL_ERROR_LUN_NOT_FOUND,
-                "No known target has %s; discover its target and connect to it first", guid);
-        (void)sd_event_add_defer(core->event, &proof->refusal, on_refusal, proof);
+        (void)sd_event_add_defer(core->event, &proof->answer, on_answer, proof);
         return proof;
 }
 
 bool dl_proof_is_at(const DlProof *proof, const char *address, uint16_t port)
 {
         const DlLun *lun = DL_LOOKUP_LUN(proof->core, proof->guid);
-        const DlPortal *portal = address ? dl_target_find_portal(proof->target, address, port)
+        const DlPortal *portal = address && proof->target
+                                         ? dl_target_find_portal(proof->target, address, port)
                                          : NULL;
 
         for (unsigned i = 0; lun && portal && i < lun->paths->len; i++)
@@ -233,9 +340,12 @@ void dl_proof_free(DlProof *proof)
         dl_connect_cancel(proof->connect);
         if (proof->target)
                 dl_target_release(proof->target);
-        sd_event_source_disable_unref(proof->refusal);
+        sd_event_source_disable_unref(proof->answer);
         g_clear_error(&proof->error);
+        g_clear_error(&proof->not_block);
         g_ptr_array_unref(proof->tried);
+        g_free(proof->node);
+        g_free(proof->iqn);
         g_free(proof->address);
         g_strfreev(proof->way);
         g_free(proof->guid);

@@ -134,8 +134,8 @@ static void start_disk(DlRunProof *run, const DlAttachment *a)
         g_ptr_array_add(run->disks, disk);
         run->n_open++;
         run->n_required += !disk->meta->optional;
-        disk->proof = dl_proof_start(run->core, disk->meta->guid, disk->meta->iqn, disk->meta->lun,
-                                     disk->meta->readonly, on_proven, disk);
+        DlProofWish wish = dl_proof_wish(disk->meta);
+        disk->proof = dl_proof_start(run->core, &wish, on_proven, disk);
 }
 
 DlRunProof *dl_run_proof_start(DlCore *core, DlVm *vm, DlRunProven done, void *userdata)
@@ -182,18 +182,15 @@ static void on_written(const GError *error, void *userdata)
         write_next(run);
 }
 
-/* The disk element names another portal, or another number, than the one that was proven. */
+/* The disk element names another portal, number or device, or goes by another data path, than what
+ * was proven. */
 static bool moved(const Disk *disk, const DlVm *vm)
 {
         const DlDomainDisk *element = dl_vm_find_disk(vm->inactive, disk->alias);
-        g_autofree char *source = g_strdup_printf("%s/%u", disk->proof->target->object.id,
-                                                  dl_iscsi_lun_for_qemu(disk->proof->lun));
 
         if (element && disk->meta->image && !dl_image_check_known(vm, disk->meta, element, NULL))
                 return true; /* another moment was chosen */
-        return element && (g_strcmp0(element->source, source) != 0 ||
-                           g_strcmp0(element->host_name, disk->proof->address) != 0 ||
-                           element->host_port != disk->proof->port);
+        return element && !dl_proof_is_of(disk->proof, element);
 }
 
 /* In one step: a crash must not leave the VM without the disk. */
@@ -235,7 +232,7 @@ static void write_next(DlRunProof *run)
                 return;
         }
         DlTarget *target = current(run)->proof->target;
-        if (target->secret)
+        if (target && target->secret)
                 run->call = dl_disk_give_secret(target, on_secret_given, run);
         else
                 on_secret_given(NULL, run);
@@ -264,7 +261,6 @@ GPtrArray *dl_run_proof_changes(const DlRunProof *run)
         for (unsigned i = 0; i < run->disks->len; i++) {
                 const Disk *disk = run->disks->pdata[i];
                 const DlProof *proof = disk->proof;
-                const char *iqn;
 
                 if (disk->error) {
                         g_ptr_array_add(changes,
@@ -272,17 +268,17 @@ GPtrArray *dl_run_proof_changes(const DlRunProof *run)
                                                         disk->error->message));
                         continue;
                 }
-                iqn = proof->target->object.id;
-                if (proof->target->secret)
-                        g_ptr_array_add(
-                                changes,
-                                g_strdup_printf("give libvirt the CHAP secret of target %s", iqn));
+                if (proof->target && proof->target->secret)
+                        g_ptr_array_add(changes,
+                                        g_strdup_printf("give libvirt the CHAP secret of target "
+                                                        "%s",
+                                                        proof->iqn));
+                g_autofree char *place = dl_proof_to_text(proof);
                 if (moved(disk, run->vm))
                         g_ptr_array_add(changes,
                                         g_strdup_printf("change the configuration of VM %s: %s is "
-                                                        "LUN %" G_GUINT64_FORMAT " of %s at %s:%u",
-                                                        run->vm->name, disk->meta->guid, proof->lun,
-                                                        iqn, proof->address, proof->port));
+                                                        "%s",
+                                                        run->vm->name, disk->meta->guid, place));
         }
         return changes;
 }

@@ -448,7 +448,8 @@ static void test_explain(CoreFixture *f, gconstpointer data)
         g_assert_nonnull(find_fact(blank, "status", "free"));
         g_assert_nonnull(find_fact(blank, "content", "nothing"));
         g_assert_false(find_fact(blank, "unmanage", IQN)->refused);
-        g_assert_cmpuint(blank->len, ==, 3);
+        g_assert_nonnull(find_fact(blank, "data-path", "qemu"));
+        g_assert_cmpuint(blank->len, ==, 4);
 
         g_autoptr(GPtrArray) used = dl_lun_explain(lun(f, TABLE));
         g_assert_nonnull(find_fact(used, "holder", "partition-table:dos"));

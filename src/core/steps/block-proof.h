@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The proof of a LUN that QEMU is to have as a block device of this host: what the kernel says of
+ * its map and of every path right now. The kernel has read the GUID on each path, and looks again
+ * when the target says that something has changed; nothing is asked of the LUN here, so nothing is
+ * waited for. Loop thread only.
+ */
+
+#include "core/model/lun-kernel.h"
+
+/*
+ * Whether VMs may have it by its device, which is dl_lun_kernel(lun)->node then. force: though this
+ * host uses it, but never what the host runs from. LunNotVisible, PathsInconsistent, GuidNotUnique,
+ * LunShrunk, InvalidArgs (read-only, and readonly was not asked for), InUse.
+ */
+bool dl_block_check(const DlLun *lun, bool readonly, bool force, GError **error);
+
+/* A path that I/O can go by, an iSCSI one if there is one; NULL: none. */
+const DlBlockDevice *dl_block_active_path(const DlBlockLun *block);
+
+/* The name leads to this LUN, whether or not it can be used now. lun may be NULL. */
+bool dl_block_is_node(const DlLun *lun, const char *name);
