@@ -14,7 +14,6 @@ import lab
 from service import TestCase, vdisk_id
 
 MIB = 1 << 20
-HERE = os.path.dirname(os.path.abspath(__file__))
 TYPED = 'org.freedesktop.DBus.Error.InvalidArgs'
 
 
@@ -485,15 +484,11 @@ class Reservations(Base):
     def sg(self, vm, *words):
         """(status, data) of a SCSI command that the guest sends to its only disk."""
         name, = vm.guest.disks()
-        text = vm.guest.check('/sg /dev/%s %s' % (name, ' '.join(words)))
-        status, data = re.fullmatch(r'status (\w\w) (\w*)\n', text).groups()
-        return int(status, 16), data
+        return vm.guest.sg(name, *words)
 
     def test_reservations_between_guests(self):
         compiled = '/run/lab/sg'
-        subprocess.run(['cc', '-std=gnu17', '-Os', '-static', '-nostdlib', '-nostartfiles',
-                        '-ffreestanding', '-fno-stack-protector', '-fno-pie', '-no-pie', '-s',
-                        '-o', compiled, HERE + '/../lib/sg.c'], check=True)
+        guest.compile_sg(compiled)
         with open(compiled, 'rb') as f:
             program = f.read()
         lun, = self.target_with('cluster', {})

@@ -10,6 +10,7 @@ import base64
 import os
 import re
 import socket
+import subprocess
 import time
 
 import debian
@@ -99,6 +100,13 @@ def domain_xml(name, uuid, images, console, devices='', memory=MEMORY[CLOUD], ma
 </domain>'''
 
 
+def compile_sg(path):
+    """The program that sends a guest's disk any SCSI command (see sg.c)."""
+    subprocess.run(['cc', '-std=gnu17', '-Os', '-static', '-nostdlib', '-nostartfiles',
+                    '-ffreestanding', '-fno-stack-protector', '-fno-pie', '-no-pie', '-s',
+                    '-o', path, os.path.dirname(os.path.abspath(__file__)) + '/sg.c'], check=True)
+
+
 class GuestError(AssertionError):
     pass
 
@@ -179,6 +187,7 @@ class Guest:
         self._connect(deadline)
         while time.monotonic() < deadline:
             self._serial += 1
+            self._socket.settimeout(max(1, deadline - time.monotonic()))
             self._socket.sendall(b'\n%d %s\n' % (self._serial, base64.b64encode(b'exit 7')))
             answer = self._answer(self._serial, min(deadline, time.monotonic() + 0.5))
             # A busy machine may answer the last question only when the next was asked.
@@ -223,6 +232,12 @@ class Guest:
         for at in range(0, len(text), 2000):
             self.check('printf %%s %s >>%s.b64' % (text[at:at + 2000], path))
         self.check('base64 -d %s.b64 >%s && chmod +x %s' % (path, path, path))
+
+    def sg(self, disk, *words):
+        """(status, data) of a SCSI command that the guest, which has /sg, sends to a disk."""
+        text = self.check('/sg /dev/%s %s' % (disk, ' '.join(words)))
+        status, data = re.fullmatch(r'status (\w\w) (\w*)\n', text).groups()
+        return int(status, 16), data
 
     def read(self, disk, offset, length):
         return self.check_bytes('echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/%s bs=512 skip=%d '

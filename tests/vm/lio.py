@@ -51,6 +51,7 @@ class Disk:
         self.guid = '3' + (_NAA + self.serial)[:32]
         self.file = '%s/%s.img' % (FILES, name)
         os.makedirs(FILES, exist_ok=True)
+        os.makedirs('/var/target/pr', exist_ok=True)  # for reservations that outlive a power cut
         with open(self.file, 'wb') as f:
             f.truncate(size)
         self._loop = _run('losetup', '--find', '--show', self.file) if growing else None

@@ -100,8 +100,8 @@ class TestCase(service.Calls, unittest.TestCase):
 
     # ---- guests
 
-    def start_guest(self, name='guest', devices='', **options):
-        """A guest in this machine, by KVM as the processor here is told to have it; booted."""
+    def define_guest(self, name='guest', devices='', **options):
+        """A guest in this machine, by KVM as the processor here is told to have it; off."""
         if not os.path.exists(_IMAGES):
             shutil.copytree(WORK + '/guest', _IMAGES)
         console = '%s%s.console' % (_CONSOLES, name)
@@ -111,12 +111,22 @@ class TestCase(service.Calls, unittest.TestCase):
                                      console, devices, kind='kvm', **options))
         storage.run('virsh', '-q', 'define', xml)
         self.addCleanup(storage.run, 'virsh', '-q', 'undefine', name, check=False)
-        storage.run('virsh', '-q', 'start', name, timeout=120)
         self.addCleanup(storage.run, 'virsh', '-q', 'destroy', name, check=False)
-        running = guest.Guest(console)
-        running.name = name
-        self.addCleanup(running.close)
-        return running.wait_booted(180)
+        defined = guest.Guest(console)
+        defined.name = name
+        self.addCleanup(defined.close)
+        return defined
+
+    def start_guest(self, name='guest', devices='', **options):
+        """The same, booted."""
+        started = self.define_guest(name, devices, **options)
+        storage.run('virsh', '-q', 'start', name, timeout=120)
+        return started.wait_booted(180)
+
+    @staticmethod
+    def install_sg(running):
+        with open(_IMAGES + '/sg', 'rb') as f:
+            running.install('/sg', f.read())
 
     @staticmethod
     def pid_of(running):

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""LUNs that VMs get as block devices of the host: through multipath, with paths that fail and come
+back, that grow, and passed through with the guest's reservations; and the change from one data path
+to the other, of which the guest sees nothing. AppArmor is at work."""
+
+import os
+import re
+
+import client
+import service
+import storage
+import vm
+
+MIB = 1 << 20
+SECTOR = 512
+# Writes the number of the round to sector 2048 + round, over and over, until /stop is there.
+WRITER = '''n=0; while [ ! -e /stop ]; do n=$((n + 1)); printf '%%-512d' $n >/tmp/sector
+dd if=/tmp/sector of=/dev/%s bs=512 seek=$((2048 + n %% 4096)) conv=fsync,notrunc 2>>/tmp/errors ||
+        echo failed >>/tmp/failed
+echo $n >/tmp/round; done'''
+
+
+class TestPlugBlock(vm.TestCase):
+    def node(self, disk):
+        return '/dev/disk/by-id/dm-uuid-mpath-' + disk.guid
+
+    def sources(self, running, *options):
+        """What the disks of a domain are opened by."""
+        return re.findall(r"<source (?:dev|protocol='iscsi' name)='([^']*)'", storage.run(
+            'virsh', 'dumpxml', *options, running.name))
+
+    def assert_by_block(self, running, attachment, disk):
+        self.assertEqual(self.get(attachment, 'Attachment', 'DataPathUsed'), 'block')
+        self.assertEqual(self.sources(running), [self.node(disk)])
+
+    def with_map(self, name='one', **options):
+        """A disk that the host has through multipath, and its target."""
+        disk = self.add_disk(name, 24 * MIB, **options)
+        target = self.add_target({1: disk})
+        self.log_in(target)
+        storage.wait_map(disk.guid)
+        vm.wait_until(lambda: service.object_path('luns', disk.guid) in
+                      self.client.objects('Lun'), 20, 'the LUN', 0.2)
+        return disk, target
+
+    def test_paths_fail_and_return_and_the_lun_grows(self):
+        disk, target = self.with_map(growing=True)
+        running = self.start_guest()
+        self.addCleanup(self.detach_all, running)
+        attachment = self.attach(running, {'GUID': disk.guid, 'iface': 'virtio'})
+        self.assert_by_block(running, attachment, disk)
+        self.assertEqual(self.sources(running, '--inactive'), [self.node(disk)])
+        self.assertRegex(storage.read('/proc/%d/attr/current' % self.pid_of(running)), 'enforce')
+        (name, (size, serial)), = running.wait_disks(lambda found: found, 60).items()
+        self.assertEqual((size, serial), (disk.size, service.vdisk_id(disk.guid).replace('-', '')[:20]))
+
+        running.check('(%s) >/dev/null 2>&1 &' % (WRITER % name))
+        self.wait_rounds(running, 3)
+        target.portal_down('127.0.0.2')
+        vm.wait_until(lambda: sorted(storage.find_map(disk.guid).path_states().values()) ==
+                      ['A', 'F'], 60, 'the failed path', 0.5)
+        self.wait_rounds(running, 3)
+        target.portal_up('127.0.0.2')
+        self.wait_paths(disk)
+        target.portal_down('127.0.0.1')
+        self.wait_rounds(running, 3)
+        target.portal_up('127.0.0.1')
+        self.wait_paths(disk)
+        rounds = self.wait_rounds(running, 1)
+        running.check('touch /stop; while [ $(cat /tmp/round) -lt %d ]; do sleep 1; done; '
+                      '[ ! -e /tmp/failed ]' % rounds)
+        with open(disk.file, 'rb') as f:
+            for n in range(1, rounds + 1):
+                f.seek((2048 + n % 4096) * SECTOR)
+                self.assertEqual(f.read(SECTOR), b'%-512d' % n)
+
+        disk.grow(32 * MIB)
+        storage.rescan()
+        vm.wait_until(lambda: all(path.size == disk.size for path in storage.disks(disk.guid)),
+                      20, 'the new size')
+        storage.run('multipathd', 'resize', 'map', disk.guid)
+        running.wait_disks(lambda found: found[name][0] == disk.size, 60)
+        self.wait_property(attachment, 'Attachment', 'ResizePending', '', 20)
+
+        self.method(attachment, 'Attachment', 'HotUnplug')
+        running.wait_disks(lambda found: not found, 60)
+        self.assertEqual(self.get(attachment, 'Attachment', 'DataPathUsed'), '')
+        self.method(attachment, 'Attachment', 'HotPlug')
+        self.assert_by_block(running, attachment, disk)
+
+    test_paths_fail_and_return_and_the_lun_grows.deadline = 400
+
+    @staticmethod
+    def wait_paths(disk):
+        vm.wait_until(lambda: list(storage.find_map(disk.guid).path_states().values()) ==
+                      ['A', 'A'], 60, 'both paths', 0.5)
+
+    @staticmethod
+    def wait_rounds(running, more):
+        """Until the guest has written as many times more; how often it has then."""
+        def rounds():
+            return int(running.check('cat /tmp/round 2>/dev/null || echo 0'))
+        goal = rounds() + more
+        vm.wait_until(lambda: rounds() >= goal, 90, 'the guest writing %d times more' % more, 0.3)
+        return goal
+
+    def test_pain_13_passthrough_with_reservations(self):
+        disk, _ = self.with_map('cluster')
+        running = self.start_guest()
+        self.addCleanup(self.detach_all, running)
+        self.install_sg(running)
+        attachment = self.attach(running, {'GUID': disk.guid, 'iface': 'scsi', 'device': 'lun',
+                                           'reservations': 'on', 'data-path': 'block'})
+        self.assert_by_block(running, attachment, disk)
+        (name, _), = running.wait_disks(lambda found: found, 60).items()
+        self.assertEqual(running.check('cat /sys/block/%s/device/vendor' % name).strip(),
+                         'LIO-ORG')
+        key = '00000000decade01'
+        self.assertEqual(running.sg(name, '5f060000000000001800', '0' * 16 + key + '0' * 16)[0], 0)
+        keys = storage.run('sg_persist', '--in', '--read-keys', '/dev/' + storage.disks(
+            disk.guid)[0].name)
+        self.assertIn('0xdecade01', keys)
+        self.assertEqual(running.sg(name, '5f060000000000001800', key + '0' * 32)[0], 0)
+
+        self.method(attachment, 'Attachment', 'HotUnplug')
+        self.method(attachment, 'Attachment', 'HotPlug')
+        self.assert_by_block(running, attachment, disk)
+        self.assertIn('reservations managed', storage.run('virsh', 'dumpxml', running.name))
+
+    test_pain_13_passthrough_with_reservations.deadline = 300
+
+    def test_pain_14_a_guest_does_not_see_the_data_path(self):
+        disk = self.add_disk('either', 24 * MIB)
+        target = self.add_target({1: disk})
+        self.connect(target)
+        running = self.start_guest()
+        self.addCleanup(self.detach_all, running)
+        attachment = self.attach(running, {'GUID': disk.guid, 'iface': 'virtio'})
+        by_qemu = self.seen(running, attachment, 'qemu')
+        data = os.urandom(SECTOR)
+        running.write('vda', 7 * SECTOR, data)
+
+        self.method(attachment, 'Attachment', 'HotUnplug')
+        storage.log_in(target)
+        self.addCleanup(storage.run, 'iscsiadm', '-m', 'node', '-T', target.iqn, '--logout',
+                        check=False)
+        storage.wait_map(disk.guid)
+        vm.wait_until(lambda: self.way_of(disk) == 'block', 20, 'the kernel having the LUN', 0.2)
+        self.method(attachment, 'Attachment', 'HotPlug')
+        self.assertEqual(self.seen(running, attachment, 'block'), by_qemu)
+        self.assertEqual(self.sources(running), [self.node(disk)])
+        self.assertEqual(running.read('vda', 7 * SECTOR, SECTOR), data)
+
+        self.method(attachment, 'Attachment', 'HotUnplug')
+        storage.flush_maps()
+        storage.log_out(target)
+        vm.wait_until(lambda: self.way_of(disk) == 'qemu', 30, 'the disks being gone', 0.2)
+        self.method(attachment, 'Attachment', 'HotPlug')
+        self.assertEqual(self.seen(running, attachment, 'qemu'), by_qemu)
+        self.assertEqual(running.read('vda', 7 * SECTOR, SECTOR), data)
+
+    test_pain_14_a_guest_does_not_see_the_data_path.deadline = 400
+
+    def way_of(self, disk):
+        """What data path auto would be now."""
+        facts = self.call(service.object_path('luns', disk.guid), 'Lun', 'Explain', '(a{sv})', {})
+        return [fact['name'] for fact in facts if fact['about'] == 'data-path'][0]
+
+    def seen(self, running, attachment, data_path):
+        """What the guest sees: size, serial and place of its only disk."""
+        self.assertEqual(self.get(attachment, 'Attachment', 'DataPathUsed'), data_path)
+        disks = running.wait_disks(lambda found: found, 60)
+        return disks, re.sub(r'/virtio\d+/', '/', running.check('readlink -f /sys/block/vda'))
+
+    def test_refusals(self):
+        disk, _ = self.with_map('held')
+        running = self.define_guest()
+        self.addCleanup(self.detach_all, running)
+        storage.run('dmsetup', 'create', 'busy', '--table',
+                    '0 2048 linear %s 0' % self.node(disk))
+        self.addCleanup(storage.run, 'dmsetup', 'remove', 'busy', check=False)
+        vm.wait_until(lambda: 'dm:busy' in self.get(service.object_path('luns', disk.guid), 'Lun',
+                                                    'Holders'), 20, 'the holder', 0.2)
+        device = {'GUID': disk.guid, 'iface': 'virtio', 'data-path': 'block'}
+        with client.ExpectedError(self, vm.BUS_NAME + '.Error.InUse') as refused:
+            self.attach(running, device)
+        self.assertIn('dm:busy', refused.exception.message)
+        storage.run('dmsetup', 'remove', 'busy')
+        vm.wait_until(lambda: not self.get(service.object_path('luns', disk.guid), 'Lun',
+                                           'Holders'), 20, 'no holder', 0.2)
+        self.attach(running, device)
+        self.assertEqual(self.sources(running, '--inactive'), [self.node(disk)])
