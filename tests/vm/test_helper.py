@@ -93,10 +93,15 @@ class TestHelper(vm.TestCase):
                           **helper.device(found.device))
         self.assertEqual(answer.data[192:], data[:808])
 
+        # a path is taken out of a map that has others, but the last one
+        path, last = (helper.device(name) for name in found.paths)
+        self.ask('delete-path', guid=self.disk.guid, **path)
+        self.assertEqual(storage.find_map(self.disk.guid).paths, found.paths[1:])
+        self.assertRegex(helper.ask('delete-path', guid=self.disk.guid, **last).message, 'in use')
+        found = self.map_of(self.disk, sids)
+
         # what is in use stays, and is as it was
         path = helper.device(found.paths[0])
-        answer = helper.ask('delete-path', guid=self.disk.guid, **path)
-        self.assertRegex(answer.message, 'in use')
         self.assertRegex(helper.ask('logout', sid=sids[0], iqn=self.target.iqn, port=3260,
                                     address='127.0.0.1').message, 'in use')
         with open('/dev/' + found.device, 'rb'):
