@@ -141,9 +141,23 @@ static void look_at(DlBlockDevices *b, const char *sysfs)
                 udev_device_unref(from);
 }
 
+/* Nothing wakes a host that has none. */
+static void follow_states(DlBlockDevices *b)
+{
+        int state = SD_EVENT_OFF;
+
+        (void)sd_event_source_get_enabled(b->states, &state);
+        if (state != SD_EVENT_OFF || g_hash_table_size(dl_block_table_devices(b->table)) == 0)
+                return;
+        (void)sd_event_source_set_time_relative(b->states, STATES_USEC);
+        (void)sd_event_source_set_enabled(b->states, SD_EVENT_ONESHOT);
+}
+
 static void tell(DlBlockDevices *b)
 {
         g_autoptr(GPtrArray) guids = NULL;
+
+        follow_states(b);
 
         if (b->are_holders_stale)
                 look_at_held(b);
@@ -376,8 +390,9 @@ static int on_states(sd_event_source *source, uint64_t usec, void *userdata)
         b->n_stated = n < g_hash_table_size(devices) ? n : 0;
         if (b->are_known && b->looking->len == 0)
                 tell(b);
-        (void)sd_event_source_set_time_relative(source, STATES_USEC);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        else
+                follow_states(b);
+        return 0;
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
