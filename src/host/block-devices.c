@@ -315,6 +315,16 @@ static void take_path_event(DlBlockDevices *b, struct udev_device *device)
                 set_failed(b, makedev(major, minor), false);
 }
 
+/* The number is another device's then, or that of one that starts anew. */
+static void forget_failure(DlBlockDevices *b, struct udev_device *device)
+{
+        const char *action = udev_device_get_action(device);
+        dev_t devnum = udev_device_get_devnum(device);
+
+        if (g_strcmp0(action, "add") == 0 || g_strcmp0(action, "remove") == 0)
+                set_failed(b, devnum, false);
+}
+
 static int on_events(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
         DlBlockDevices *b = userdata;
@@ -330,6 +340,7 @@ static int on_events(sd_event_source *source, int fd, uint32_t revents, void *us
                 }
                 if (!device)
                         break;
+                forget_failure(b, device);
                 take_path_event(b, device);
                 want(b, udev_device_get_syspath(device));
                 udev_device_unref(device);

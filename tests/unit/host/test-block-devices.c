@@ -464,6 +464,27 @@ static void test_multipath(Host *host, gconstpointer data)
         wait_until(host, has_no_map, GUID);
 }
 
+/* The device mapper gives up on a path that has just gone; its number is another disk's next. */
+static void test_number_again(Host *host, gconstpointer data)
+{
+        g_autofree char *one = add_iscsi_disk(host, 1, "sdb", 16, GUID);
+        const char *paths[] = {one, NULL};
+
+        start(host);
+        add_map(host, GUID, paths);
+        wait_until(host, is_held, "sdb");
+        remove_link(host, one, "holders/dm-0");
+        unplug(host, one);
+        umockdev_testbed_set_property(host->bed, "/sys/devices/dm-0", "DM_ACTION", "PATH_FAILED");
+        umockdev_testbed_set_property(host->bed, "/sys/devices/dm-0", "DM_PATH", "8:16");
+        umockdev_testbed_uevent(host->bed, "/sys/devices/dm-0", "change");
+        unplug(host, "/sys/devices/dm-0");
+        wait_until(host, is_gone, GUID);
+        g_autofree char *other = add_iscsi_disk(host, 2, "sdc", 16, OTHER);
+        wait_until(host, is_there, OTHER);
+        g_assert_true(has_good_path(host, OTHER));
+}
+
 /* No uevent tells this. */
 static bool is_offline(const Host *host, const void *guid)
 {
@@ -720,6 +741,7 @@ int main(int argc, char **argv)
         ADD("sas", test_sas);
         ADD("nvme", test_nvme);
         ADD("multipath", test_multipath);
+        ADD("number-again", test_number_again);
         ADD("state", test_state);
         ADD("mount-and-swap", test_mount_and_swap);
         ADD("stacks", test_stacks);
