@@ -50,13 +50,13 @@ _directlunctl_arguments() {
         local command=$1 count=$2 first=$3
 
         case $command in
-        '') echo 'discover connect unmanage targets list show explain create claim release' \
+        '') echo 'discover connect unmanage targets list show explain remove-stale create claim release' \
                 'attach plug unplug detach images snapshot merge revert vms run stop prepare-start' \
                 'jobs cancel monitor' ;;
         connect | unmanage) ((count == 0)) && _directlunctl_words targets ;;
         list) _directlunctl_words luns ;;
         show) ((count == 0)) && _directlunctl_words objects ;;
-        create | explain | claim | release) ((count == 0)) && _directlunctl_words luns ;;
+        create | explain | remove-stale | claim | release) ((count == 0)) && _directlunctl_words luns ;;
         attach)
                 ((count == 0)) && _directlunctl_words vms
                 ((count == 1)) && _directlunctl_words disks

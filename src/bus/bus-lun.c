@@ -24,6 +24,24 @@ static int method_refresh(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
         return dl_bus_call_begin(m, userdata, &method);
 }
 
+static DlJob *start_remove_stale(DlBusCall *call, void *args, void *object,
+                                 const DlRequest *request, GError **error)
+{
+        return dl_flow_remove_stale(object, request, error);
+}
+
+static int method_remove_stale(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        static const DlBusMethod method = {
+                .verb = "remove-stale",
+                .parse = dl_bus_parse_options,
+                .action = DL_BUS_UNMANAGE,
+                .start = start_remove_stale,
+        };
+
+        return dl_bus_call_begin(m, userdata, &method);
+}
+
 /* ---- storage domains ----------------------------------------------------------------------- */
 
 typedef struct DomainArgs {
@@ -231,6 +249,8 @@ const sd_bus_vtable dl_bus_lun_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("Refresh", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
                                 method_refresh, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RemoveStale", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
+                                method_remove_stale, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ClaimForStorageDomain", SD_BUS_ARGS("s", id, "a{sv}", options),
                                 SD_BUS_NO_RESULT, method_claim, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ReleaseStorageDomain", SD_BUS_ARGS("s", id, "a{sv}", options),

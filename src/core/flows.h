@@ -101,6 +101,10 @@ DlJob *dl_flow_lun_refresh(DlLun *lun, const DlRequest *request, GError **error)
  * force. Action: storage-domain. */
 DlJob *dl_flow_claim(DlLun *lun, const DlRequest *request, const char *domain, GError **error);
 
+/* Removes what the host's kernel has of a LUN that is gone: InUse while a running VM has it. What
+ * is only unreachable stays. Action: unmanage. */
+DlJob *dl_flow_remove_stale(DlLun *lun, const DlRequest *request, GError **error);
+
 /* A LUN that is not claimed stays so. StorageDomainConflict if it is another domain's, unless
  * force. Action: storage-domain. */
 DlJob *dl_flow_release(DlLun *lun, const DlRequest *request, const char *domain, GError **error);

@@ -142,6 +142,28 @@ static bool run_release(Ctl *ctl, char **args, GError **error)
         return change_domain(ctl, args, "ReleaseStorageDomain", error);
 }
 
+/* ---- remove-stale -------------------------------------------------------------------------- */
+
+static bool run_remove_stale(Ctl *ctl, char **args, GError **error)
+{
+        g_autoptr(CtlObjects) objects = ctl_objects_load(ctl, error);
+        g_autoptr(sd_bus_message) reply = NULL;
+        g_autoptr(CtlCall) call = NULL;
+        JsonObject *lun = objects ? ctl_objects_find(objects, "lun", args[0], error) : NULL;
+
+        if (!lun)
+                return false;
+        call = ctl_call_new(ctl, ctl_json_string(lun, "path"), "Lun", "RemoveStale", error);
+        if (!call)
+                return false;
+        ctl_call_open(call);
+        reply = ctl_call_run(call, error);
+        if (reply)
+                ctl_note(ctl, "Nothing stale of %s is in this host's kernel.",
+                         ctl_json_string(lun, "Guid"));
+        return reply;
+}
+
 /* ---- create -------------------------------------------------------------------------------- */
 
 static char *alias, *description;
@@ -192,6 +214,8 @@ const CtlCommand ctl_lun_commands[] = {
          run_claim},
         {"release", "GUID DOMAIN", "Take the claim of a storage domain back", 2, 2, domain_options,
          run_release},
+        {"remove-stale", "GUID", "Remove what the kernel still has of a LUN that is gone", 1, 1,
+         no_options, run_remove_stale},
         {"create", "GUID", "Make a vDisk of a LUN", 1, 1, create_options, run_create},
         {},
 };

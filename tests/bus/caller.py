@@ -171,6 +171,8 @@ class TestCase(QuietTestCase):
                    ('target-user',), ('manage-credentials',), 'set-credentials', fds=True,
                    target=cls.one.iqn),
             Method(cls.lun, 'Lun', 'Refresh', (), (), ('connect',), 'refresh', guid=cls.guid),
+            Method(cls.lun, 'Lun', 'RemoveStale', (), (), ('unmanage',), 'remove-stale',
+                   guid=cls.guid),
             Method(cls.lun, 'Lun', 'ClaimForStorageDomain', (s('domain-1'),), (),
                    ('storage-domain',), 'claim-for-storage-domain', guid=cls.guid,
                    **{'storage-domain': 'domain-1'}),

@@ -102,19 +102,16 @@ bool dl_kernel_plan_remove(DlKernelPlan *plan, GPtrArray *disks, GError **error)
 
         for (unsigned i = 0; i < disks->len; i++) {
                 const DlKernelDisk *disk = disks->pdata[i];
-                g_autofree char *guid = dl_kernel_guid(sysfs, disk->name);
                 g_autofree char *map = dl_kernel_map_over(sysfs, disk->name);
+                /* The map's: at the disk's number there may be another LUN by now. */
+                g_autofree char *guid = dl_kernel_guid(sysfs, map ? map : disk->name);
 
-                if (!guid)
+                if (!guid || (map && is_over_others(sysfs, map, disks)))
                         continue;
-                if (map && !is_over_others(sysfs, map, disks)) {
-                        if (!check_unused(plan->core, guid, error))
-                                return false;
-                        if (g_hash_table_add(flushed, g_strdup(guid)))
-                                add_guid(plan, DL_HELPER_FLUSH_MAP, guid, NULL);
-                } else if (!map && !check_unused(plan->core, guid, error)) {
+                if (!check_unused(plan->core, guid, error))
                         return false;
-                }
+                if (map && g_hash_table_add(flushed, g_strdup(guid)))
+                        add_guid(plan, DL_HELPER_FLUSH_MAP, guid, NULL);
         }
         for (unsigned i = 0; i < disks->len; i++) {
                 const DlKernelDisk *disk = disks->pdata[i];
