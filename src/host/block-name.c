@@ -45,6 +45,18 @@ static bool add_of_dm_uuid(const char *uuid, GPtrArray *guids)
         return true;
 }
 
+/* The kernel's name of a namespace, which is the LUN's GUID as it stands; udev has names of model
+ * and serial beside it, which do not tell. */
+static void add_of_wwid(const char *wwid, GPtrArray *guids)
+{
+        static const char *const kinds[] = {"uuid.", "eui.", "nvme."};
+        gsize size = whole_size(wwid);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
+                if (g_str_has_prefix(wwid, kinds[i]) && size > strlen(kinds[i]))
+                        add_guid(guids, wwid, size);
+}
+
 /* Of /dev/disk/by-id. */
 static void add_of_id(const char *name, GPtrArray *guids)
 {
@@ -59,9 +71,8 @@ static void add_of_id(const char *name, GPtrArray *guids)
         else if (g_str_has_prefix(name, "wwn-0x")) {
                 guid = g_strconcat("3", name + 6, NULL); /* SPC: a name of type NAA */
                 add_guid(guids, guid, whole_size(guid));
-        } else if (g_str_has_prefix(name, "nvme-eui.")) {
-                guid = g_strconcat("2", name + 9, NULL);
-                add_guid(guids, guid, whole_size(guid));
+        } else if (g_str_has_prefix(name, "nvme-")) {
+                add_of_wwid(name + 5, guids);
         }
 }
 
@@ -119,6 +130,7 @@ static void add_of_slaves(const char *directory, unsigned depth, GPtrArray *guid
 static void add_of_device(const char *directory, unsigned depth, GPtrArray *guids)
 {
         g_autofree char *uuid = read_text(directory, "dm/uuid");
+        g_autofree char *wwid = read_text(directory, "wwid"); /* a namespace of NVMe has it here */
         g_autofree char *partition = uuid ? NULL : read_text(directory, "partition");
         g_autofree char *disk = NULL;
 
@@ -128,6 +140,8 @@ static void add_of_device(const char *directory, unsigned depth, GPtrArray *guid
         } else if (partition && depth < DEPTH_MAX) {
                 disk = g_build_filename(directory, "..", NULL);
                 add_of_device(disk, depth + 1, guids);
+        } else if (wwid) {
+                add_of_wwid(wwid, guids);
         } else {
                 add_of_scsi(directory, guids);
                 add_of_slaves(directory, depth, guids);

@@ -52,6 +52,7 @@ static void begin(Sysfs *s, gconstpointer data)
         put(s, "devices/dm-2/dm/name", "mpathap2\n", -1);
         put(s, "devices/dm-2/dm/uuid", "part2-mpath-3other\n", -1);
         put(s, "devices/vda/size", "8\n", -1);
+        put(s, "devices/nvme0n1/nvme0n1p1/partition", "1\n", -1);
         link_to(s, "devices/dm-1/slaves/dm-2", "../../dm-2");
         link_to(s, "devices/dm-1/slaves/sda1", "../../sda/sda1");
         link_to(s, "devices/loop/slaves/loop", "../../loop"); /* nobody does, and it ends */
@@ -61,6 +62,8 @@ static void begin(Sysfs *s, gconstpointer data)
         link_to(s, "class/block/dm-1", "../../devices/dm-1");
         link_to(s, "class/block/dm-2", "../../devices/dm-2");
         link_to(s, "class/block/vda", "../../devices/vda");
+        link_to(s, "class/block/nvme0n1", "../../devices/nvme0n1");
+        link_to(s, "class/block/nvme0n1p1", "../../devices/nvme0n1/nvme0n1p1");
         link_to(s, "class/block/loop", "../../devices/loop");
 }
 
@@ -117,7 +120,6 @@ static void test_names(Sysfs *s, gconstpointer data)
 
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
                 expect(s, names[i], GUID);
-        expect(s, "/dev/disk/by-id/nvme-eui.0123", "20123");
         expect(s, "/dev/disk/by-id/ata-DISK_1", "");
         expect(s, "/dev/disk/by-id/dm-uuid-LVM-mpath-x", "");
         expect(s, "/dev/disk/by-id/scsi-", "");
@@ -125,6 +127,35 @@ static void test_names(Sysfs *s, gconstpointer data)
         expect(s, "/dev/", "");
         expect(s, "/dev/..", "");
         expect(s, "", "");
+}
+
+/* All that the kernel's wwid can be: of the UUID, the NGUID, the EUI-64, or made up of the rest. */
+static void test_nvme(Sysfs *s, gconstpointer data)
+{
+        static const char *const wwids[] = {
+                "uuid.0b2e5a4c-6d5f-4f0e-9a6b-3c1d2e4f5a6b",
+                "eui.0025385b71b0a0b10025385b71b0a0b1",
+                "eui.0025385b71b0a0b1",
+                "nvme.8086-30383135-4c696e7578-00000004",
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(wwids); i++) {
+                g_autofree char *link = g_strconcat("/dev/disk/by-id/nvme-", wwids[i], NULL);
+                g_autofree char *part = g_strconcat(link, "-part2", NULL);
+                g_autofree char *map = g_strconcat("/dev/disk/by-id/dm-uuid-mpath-", wwids[i],
+                                                   NULL);
+                g_autofree char *line = g_strconcat(wwids[i], "\n", NULL);
+
+                expect(s, link, wwids[i]);
+                expect(s, part, wwids[i]);
+                expect(s, map, wwids[i]);
+                put(s, "devices/nvme0n1/wwid", line, -1);
+                expect(s, "/dev/nvme0n1", wwids[i]);
+                expect(s, "/dev/nvme0n1p1", wwids[i]);
+        }
+        expect(s, "/dev/disk/by-id/nvme-Linux_0815", ""); /* udev's older name: model and serial */
+        expect(s, "/dev/disk/by-id/nvme-Linux_eui.0815", "");
+        expect(s, "/dev/disk/by-id/nvme-eui.", "");
 }
 
 static void test_devices(Sysfs *s, gconstpointer data)
@@ -144,6 +175,7 @@ int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
         g_test_add("/block-name/names", Sysfs, NULL, begin, test_names, end);
+        g_test_add("/block-name/nvme", Sysfs, NULL, begin, test_nvme, end);
         g_test_add("/block-name/devices", Sysfs, NULL, begin, test_devices, end);
         return g_test_run();
 }
