@@ -22,9 +22,9 @@ sys.dont_write_bytecode = True
 
 TOOLS = {  # name → what it needs; DL: the service's own libraries
     'relay': (), 'bare-inventory': ('libiscsi',), 'client': ('libsystemd',),
-    'bare-plug': ('libvirt',), 'store-latency': ('DL', 'glib-2.0', 'libsystemd', 'sqlite3')}
+    'bare-plug': ('libvirt',), 'bare-uevents': ('libudev',), 'store-latency': ('DL', 'glib-2.0', 'libsystemd', 'sqlite3')}
 MEASUREMENTS = ('list-one-target', 'list-many-targets', 'hot-plug', 'activation', 'scale',
-                'store')
+                'uevents', 'store')
 
 
 def build(work):

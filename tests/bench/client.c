@@ -8,6 +8,8 @@
  *     client objects              GetManagedObjects
  *     client forget               forgets all targets
  *     client first                one property, which starts the service if need be
+ *     client follow COUNT         says "ready"; until so many objects came or went, and then no
+ *                                 signal for a while: when the last was (by the monotonic clock)
  *     client method PATH INTERFACE METHOD   takes options only; times of the job's phases too
  *
  * Calls are in flight side by side, as many as the service takes from one client. One thread.
@@ -28,6 +30,7 @@
 #define FLIGHT  64 /* JobsPerClientMax */
 #define TIMEOUT (UINT64_C(300) * 1000000)
 #define MARKS   64
+#define QUIET   (500 * 1000) /* microseconds */
 
 static sd_bus *bus;
 static unsigned in_flight;
@@ -259,6 +262,37 @@ static void method(const char *path, const char *interface, const char *name)
         printf("]}\n");
 }
 
+/* ---- what others do ------------------------------------------------------------------------ */
+
+static struct {
+        unsigned added, removed, changed;
+        double last;
+} seen;
+
+static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        const char *member = sd_bus_message_get_member(m);
+
+        seen.last = now();
+        seen.added += strcmp(member, "InterfacesAdded") == 0;
+        seen.removed += strcmp(member, "InterfacesRemoved") == 0;
+        seen.changed += strcmp(member, "PropertiesChanged") == 0;
+        return 0;
+}
+
+static void follow(unsigned expected)
+{
+        must(sd_bus_match_signal(bus, NULL, SERVICE, NULL, NULL, NULL, on_signal, NULL), "match",
+             NULL);
+        puts("ready");
+        fflush(stdout);
+        while (seen.added + seen.removed < expected || now() - seen.last < QUIET / 1e3)
+                if (must(sd_bus_process(bus, NULL), "bus", NULL) == 0)
+                        must(sd_bus_wait(bus, QUIET), "bus", NULL);
+        printf("{\"at\": %.3f, \"added\": %u, \"removed\": %u, \"changed\": %u}\n", seen.last,
+               seen.added, seen.removed, seen.changed);
+}
+
 int main(int argc, char **argv)
 {
         const char *what = argc > 1 ? argv[1] : "";
@@ -274,6 +308,8 @@ int main(int argc, char **argv)
                 forget();
         else if (strcmp(what, "first") == 0)
                 first();
+        else if (strcmp(what, "follow") == 0 && argc == 3)
+                follow((unsigned)atoi(argv[2]));
         else if (strcmp(what, "method") == 0 && argc == 5)
                 method(argv[2], argv[3], argv[4]);
         else

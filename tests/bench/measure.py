@@ -472,12 +472,14 @@ def measure_store(quick):
 
 
 def run(name, quick):
+    import uevents
     {
         'list-one-target': lambda: measure_list(quick, 1, 255, 25),
         'list-many-targets': lambda: measure_list(quick, 100, 10, 50),
         'hot-plug': lambda: measure_hot_plug(quick),
         'activation': lambda: measure_activation(quick),
         'scale': lambda: measure_scale(quick),
+        'uevents': lambda: uevents.measure(quick),
         'store': lambda: measure_store(quick),
     }[name]()
     return 0

@@ -16,6 +16,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import time
 
 ENVIRONMENT = {'SYSTEMD_DEVICE_VERIFY_SYSFS': '0'}
 PATHS = 4
@@ -97,6 +98,7 @@ class BlockHost:
         _write('/run/udev/control', '')  # libudev's sign that there is a udev
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM,
                                      _NETLINK_KOBJECT_UEVENT)
+        self.began = 0.0  # time.monotonic() of the first event of the last announce()
         self._numbers, self._sequence = itertools.count(1), itertools.count(1)
         for port in range(PATHS):
             directory = '/sys/class/fc_remote_ports/rport-%d:0-0' % port
@@ -178,24 +180,24 @@ class BlockHost:
 
     # ---- uevents
 
-    def uevent(self, action, device, **more):
+    def _message(self, action, device, more):
         properties = {'ACTION': action, 'DEVPATH': device.directory.removeprefix('/sys'),
                       'SUBSYSTEM': 'block', 'SEQNUM': str(next(self._sequence)),
                       'USEC_INITIALIZED': '1', **device.properties, **more,
                       'DEVLINKS': ' '.join('/dev/' + link for link in device.links)}
         data = b''.join(b'%s=%s\0' % (key.encode(), value.encode())
                         for key, value in properties.items())
-        head = _HEAD + struct.pack('=III', 40, 40, len(data)) + struct.pack('>IIII', _BLOCK, _DISK,
-                                                                           0, 0)
-        self._socket.sendto(head + data, (0, _UDEV_GROUP))
+        return _HEAD + struct.pack('=III', 40, 40, len(data)) + struct.pack(
+            '>IIII', _BLOCK, _DISK, 0, 0) + data
 
     def announce(self, luns, action='add', **more):
         """Of all their devices, at once; how many they are. more: properties."""
-        devices = [device for lun in luns for device in (
+        messages = [self._message(action, device, more) for lun in luns for device in (
             reversed(lun.devices) if action == 'remove' else lun.devices)]
-        for device in devices:
-            self.uevent(action, device, **more)
-        return len(devices)
+        self.began = time.monotonic()
+        for message in messages:
+            self._socket.sendto(message, (0, _UDEV_GROUP))
+        return len(messages)
 
     def dropped(self, pid):
         """How many uevents the process lost since its socket was made."""
