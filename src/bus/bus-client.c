@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Clients with calls in progress. The bus driver is asked, without waiting for it, for the user of
- * a connection and told to say when it is gone; the watch is asked for first, so that no end is
- * missed. The table of the DlBus owns the clients. Loop thread only.
+ * Clients with calls in progress or secrets here. The bus driver is asked, without waiting for it,
+ * for the user of a connection and told to say when it is gone; the watch is asked for first, so
+ * that no end is missed. The table of the DlBus owns the clients. Loop thread only.
  */
 
 #include "bus/bus-client.h"
 
 #include "bus/bus-call.h"
+#include "bus/bus-secret.h"
 #include "util/log.h"
 
 #include <string.h>
@@ -21,6 +22,7 @@ struct DlBusClient {
         bool known;
         uint32_t uid;
         GPtrArray *calls; /* DlBusCall, borrowed */
+        unsigned n_secrets;
         sd_bus_slot *watch, *query;
 };
 
@@ -63,10 +65,13 @@ static int on_uid(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error
 static int on_gone(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
 {
         DlBusClient *client = userdata;
+        DlBus *bus = client->bus;
         const char *name, *old_owner, *new_owner;
 
-        if (sd_bus_message_read(signal, "sss", &name, &old_owner, &new_owner) >= 0 && !*new_owner)
-                for_each_call(client, dl_bus_call_abandoned);
+        if (sd_bus_message_read(signal, "sss", &name, &old_owner, &new_owner) >= 0 && !*new_owner) {
+                for_each_call(client, dl_bus_call_abandoned); /* may free it */
+                dl_bus_secrets_abandon(bus, name);
+        }
         return 0;
 }
 
@@ -146,11 +151,27 @@ bool dl_bus_client_is_known(const DlBusClient *client, uint32_t *ret_uid)
         return true;
 }
 
+static void free_if_unused(DlBusClient *client)
+{
+        if (client->calls->len == 0 && client->n_secrets == 0)
+                client_free(client);
+}
+
 void dl_bus_client_leave(DlBusClient *client, DlBusCall *call)
 {
         g_ptr_array_remove(client->calls, call);
-        if (client->calls->len == 0)
-                client_free(client);
+        free_if_unused(client);
+}
+
+void dl_bus_client_keep(DlBusClient *client)
+{
+        client->n_secrets++;
+}
+
+void dl_bus_client_release(DlBusClient *client)
+{
+        client->n_secrets--;
+        free_if_unused(client);
 }
 
 /* ---- users --------------------------------------------------------------------------------- */

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The clients that have calls in progress: who they are, how much they may ask for at once, and
- * whether they are still there. A client is known by its unique name, and forgotten with its last
- * call. Loop thread only.
+ * The clients that have calls in progress, or secrets here: who they are, how much they may ask for
+ * at once, and whether they are still there. A client is known by its unique name, and forgotten
+ * with its last call and secret. Loop thread only.
  */
 
 #include "bus/bus-private.h"
@@ -25,6 +25,11 @@ bool dl_bus_client_is_known(const DlBusClient *client, uint32_t *ret_uid);
 
 /* The call has ended; the client may go with it. */
 void dl_bus_client_leave(DlBusClient *client, DlBusCall *call);
+
+/* The client is watched on behalf of a secret, too: dl_bus_secrets_abandon() is called when it is
+ * gone. To be kept while one of its calls is there. */
+void dl_bus_client_keep(DlBusClient *client);
+void dl_bus_client_release(DlBusClient *client); /* it may go with this */
 
 /* Counts a call among those of its user. False with LimitsExceeded. */
 bool dl_bus_user_enter(DlBus *bus, uint32_t uid, GError **error);

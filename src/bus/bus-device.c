@@ -162,6 +162,8 @@ static bool read_lun_entry(sd_bus_message *m, const char *key, const char *conte
                 device->chap.secret = value.fd;
                 return value.type == 'h' || refuse(error, key, "must be a file descriptor");
         }
+        if (strcmp(key, "secret-token") == 0)
+                return dl_bus_value_to_name(&value, &device->chap.secret_token, error);
         g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS, "unknown key '%s' in 'lun'", key);
         return false;
 }
@@ -353,4 +355,5 @@ void dl_bus_device_clear(DlBusDevice *device)
 {
         g_clear_pointer(&device->address, g_hash_table_unref);
         g_clear_pointer(&device->vdisk, g_free);
+        dl_bus_chap_clear(&device->chap);
 }

@@ -11,7 +11,7 @@
 /* Strings are borrowed from the message, the address is owned. */
 typedef struct DlBusDevice {
         DlDeviceSpec spec;  /* without the secrets */
-        DlBusChap chap;     /* of the inline LUN */
+        DlBusChap chap;     /* of the inline LUN; its tokens are not redeemed */
         DlAddress *address; /* what spec.address points to */
         char *vdisk;        /* what spec.vdisk points to */
         bool has_lun;

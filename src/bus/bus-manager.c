@@ -7,6 +7,7 @@
 #include "bus/bus-lun-list.h"
 #include "bus/bus-object.h"
 #include "bus/bus-reply.h"
+#include "bus/bus-secret.h"
 #include "config.h"
 
 /* ---- DiscoverTargets ----------------------------------------------------------------------- */
@@ -22,8 +23,10 @@ static bool parse_discover(DlBusCall *call, void *args, GError **error)
         static const DlBusOption options[] = {
                 {"user", 's', .offset = offsetof(DlBusChap, user)},
                 {"secret", 'h', .offset = offsetof(DlBusChap, secret)},
+                {"secret-token", 's', .offset = offsetof(DlBusChap, secret_token)},
                 {"target-user", 's', .offset = offsetof(DlBusChap, target_user)},
                 {"target-secret", 'h', .offset = offsetof(DlBusChap, target_secret)},
+                {"target-secret-token", 's', .offset = offsetof(DlBusChap, target_secret_token)},
                 {},
         };
         DiscoverArgs *a = args;
@@ -37,7 +40,15 @@ static bool parse_discover(DlBusCall *call, void *args, GError **error)
             !dl_bus_check_port(a->port, error))
                 return false;
         dl_bus_call_detail(call, "portal", a->address);
-        return dl_bus_chap_check(&a->chap, error);
+        return dl_bus_chap_check(&a->chap, error) &&
+               dl_bus_chap_redeem(call->bus, call->message, &a->chap, error);
+}
+
+static void clear_discover(void *args)
+{
+        DiscoverArgs *a = args;
+
+        dl_bus_chap_clear(&a->chap);
 }
 
 /* What is given is kept for the targets that are found. */
@@ -65,6 +76,7 @@ static int method_discover_targets(sd_bus_message *m, void *userdata, sd_bus_err
                 .verb = "discover",
                 .args_size = sizeof(DiscoverArgs),
                 .parse = parse_discover,
+                .clear = clear_discover,
                 .action = DL_BUS_DISCOVER,
                 .more_actions = discover_actions,
                 .start = start_discover,
@@ -346,6 +358,54 @@ static int method_prepare_start(sd_bus_message *m, void *userdata, sd_bus_error 
         return dl_bus_call_begin(m, NULL, &method);
 }
 
+/* ---- AcceptSecret -------------------------------------------------------------------------- */
+
+typedef struct AcceptArgs {
+        char *path;
+        const char *token; /* the bus has it */
+} AcceptArgs;
+
+static bool parse_accept(DlBusCall *call, void *args, GError **error)
+{
+        return dl_bus_options_read(call->message, NULL, NULL, NULL, error);
+}
+
+static void clear_accept(void *args)
+{
+        AcceptArgs *a = args;
+
+        g_free(a->path);
+}
+
+static bool act_accept(DlBusCall *call, void *args, void *object, GError **error)
+{
+        AcceptArgs *a = args;
+
+        a->token = dl_bus_secret_accept(call, &a->path, error);
+        return a->token;
+}
+
+static int reply_accept(DlBusCall *call, const DlJob *job, sd_bus_message *reply)
+{
+        const AcceptArgs *a = call->args;
+
+        return sd_bus_message_append(reply, "ss", a->path, a->token);
+}
+
+static int method_accept_secret(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        static const DlBusMethod method = {
+                .verb = "accept-secret",
+                .args_size = sizeof(AcceptArgs),
+                .parse = parse_accept,
+                .clear = clear_accept,
+                .act = act_accept,
+                .reply = reply_accept,
+        };
+
+        return dl_bus_call_begin(m, NULL, &method);
+}
+
 /* ---- what is answered at once -------------------------------------------------------------- */
 
 static int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
@@ -400,6 +460,9 @@ const sd_bus_vtable dl_bus_manager_vtable[] = {
                                 method_get_vm, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("PrepareStart", SD_BUS_ARGS("s", domain_xml, "a{sv}", options),
                                 SD_BUS_NO_RESULT, method_prepare_start, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("AcceptSecret", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("s", socket, "s", token), method_accept_secret,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("s", state), method_describe,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

@@ -30,6 +30,7 @@ struct DlBus {
         GHashTable *calls;   /* set of DlBusCall */
         GHashTable *clients; /* unique name → DlBusClient */
         GHashTable *uids;    /* uid → number of its calls */
+        GHashTable *secrets; /* token → DlBusSecret, owned */
 };
 
 /* The interfaces, one a file. */

@@ -117,27 +117,51 @@ static int method_rescan(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         return dl_bus_call_begin(m, userdata, &method);
 }
 
-static bool parse_set_credentials(DlBusCall *call, void *args, GError **error)
+/* What follows the user and the secret, in whatever way that came. */
+static bool parse_credentials(DlBusCall *call, DlBusChap *chap, GError **error)
 {
         static const DlBusOption options[] = {
                 {"target-user", 's', .offset = offsetof(DlBusChap, target_user)},
                 {"target-secret", 'h', .offset = offsetof(DlBusChap, target_secret)},
+                {"target-secret-token", 's', .offset = offsetof(DlBusChap, target_secret_token)},
                 {},
         };
+
+        if (!dl_bus_options_read(call->message, options, chap, &call->options, error) ||
+            !dl_bus_check_text("user", chap->user, 0, DL_BUS_NAME_MAX, error))
+                return false;
+        if (!*chap->user) { /* removes them: there must be a secret, but it says nothing */
+                chap->user = NULL;
+                chap->secret = -1;
+                chap->secret_token = NULL;
+        }
+        return dl_bus_chap_check(chap, error) &&
+               dl_bus_chap_redeem(call->bus, call->message, chap, error);
+}
+
+static bool parse_set_credentials(DlBusCall *call, void *args, GError **error)
+{
         DlBusChap *chap = args;
         int r;
 
         *chap = DL_BUS_CHAP_NONE;
         r = sd_bus_message_read(call->message, "sh", &chap->user, &chap->secret);
-        if (!dl_bus_read_ok(r, "arguments", error) ||
-            !dl_bus_options_read(call->message, options, chap, &call->options, error) ||
-            !dl_bus_check_text("user", chap->user, 0, DL_BUS_NAME_MAX, error))
-                return false;
-        if (!*chap->user) { /* removes them: there must be a descriptor, but it says nothing */
-                chap->user = NULL;
-                chap->secret = -1;
-        }
-        return dl_bus_chap_check(chap, error);
+        return dl_bus_read_ok(r, "arguments", error) && parse_credentials(call, chap, error);
+}
+
+static bool parse_set_credentials_by_token(DlBusCall *call, void *args, GError **error)
+{
+        DlBusChap *chap = args;
+        int r;
+
+        *chap = DL_BUS_CHAP_NONE;
+        r = sd_bus_message_read(call->message, "ss", &chap->user, &chap->secret_token);
+        return dl_bus_read_ok(r, "arguments", error) && parse_credentials(call, chap, error);
+}
+
+static void clear_credentials(void *args)
+{
+        dl_bus_chap_clear(args);
 }
 
 static DlJob *start_set_credentials(DlBusCall *call, void *args, void *object,
@@ -156,6 +180,22 @@ static int method_set_credentials(sd_bus_message *m, void *userdata, sd_bus_erro
                 .verb = "set-credentials",
                 .args_size = sizeof(DlBusChap),
                 .parse = parse_set_credentials,
+                .clear = clear_credentials,
+                .action = DL_BUS_MANAGE_CREDENTIALS,
+                .start = start_set_credentials,
+        };
+
+        return dl_bus_call_begin(m, userdata, &method);
+}
+
+static int method_set_credentials_by_token(sd_bus_message *m, void *userdata,
+                                           sd_bus_error *ret_error)
+{
+        static const DlBusMethod method = {
+                .verb = "set-credentials",
+                .args_size = sizeof(DlBusChap),
+                .parse = parse_set_credentials_by_token,
+                .clear = clear_credentials,
                 .action = DL_BUS_MANAGE_CREDENTIALS,
                 .start = start_set_credentials,
         };
@@ -265,6 +305,9 @@ const sd_bus_vtable dl_bus_target_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS(
                 "SetCredentials", SD_BUS_ARGS("s", user, "h", secret, "a{sv}", options),
                 SD_BUS_NO_RESULT, method_set_credentials, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                "SetCredentialsByToken", SD_BUS_ARGS("s", user, "s", token, "a{sv}", options),
+                SD_BUS_NO_RESULT, method_set_credentials_by_token, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Forget", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
                                 method_forget, SD_BUS_VTABLE_UNPRIVILEGED),
         DL_BUS_CONST("Iqn", "s", get_iqn),

@@ -23,7 +23,7 @@ static bool parse_attach(DlBusCall *call, void *args, GError **error)
         dl_bus_call_detail(call, "guid", device->spec.inline_lun.guid);
         dl_bus_call_detail(call, "target", device->spec.inline_lun.iqn);
         dl_bus_call_detail(call, "portal", device->spec.inline_lun.address);
-        return true;
+        return dl_bus_chap_redeem(call->bus, call->message, &device->chap, error);
 }
 
 static void clear_attach(void *args)

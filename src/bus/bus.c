@@ -8,6 +8,7 @@
 
 #include "bus/bus-call.h"
 #include "bus/bus-object.h"
+#include "bus/bus-secret.h"
 
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
@@ -21,7 +22,10 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
 /* Before the connection is closed, which it is when the loop exits. */
 static int on_loop_exit(sd_event_source *source, void *userdata)
 {
-        dl_bus_calls_end(userdata);
+        DlBus *bus = userdata;
+
+        dl_bus_calls_end(bus);
+        g_hash_table_remove_all(bus->secrets);
         return 0;
 }
 
@@ -53,6 +57,7 @@ DlBus *dl_bus_new(sd_event *event, sd_bus *connection, const DlSettings *setting
         bus->calls = g_hash_table_new(NULL, NULL);
         bus->clients = g_hash_table_new(g_str_hash, g_str_equal);
         bus->uids = g_hash_table_new(NULL, NULL);
+        bus->secrets = dl_bus_secrets_new();
         bus->core = dl_core_new(event, settings, &dl_bus_observer, on_core_ready, bus, error);
         if (!bus->core)
                 return NULL;
@@ -76,6 +81,7 @@ void dl_bus_free(DlBus *bus)
         if (!bus)
                 return;
         dl_bus_calls_end(bus);
+        g_hash_table_unref(bus->secrets);
         sd_event_source_disable_unref(bus->exit);
         bus->announcing = false;
         g_ptr_array_unref(bus->slots);
@@ -102,7 +108,8 @@ bool dl_bus_is_idle(DlBus *bus)
         uint64_t n_written = 0;
 
         (void)sd_bus_get_n_queued_write(bus->connection, &n_written);
-        return n_written == 0 && dl_bus_has_no_calls(bus) && dl_core_is_idle(bus->core);
+        return n_written == 0 && dl_bus_has_no_calls(bus) && g_hash_table_size(bus->secrets) == 0 &&
+               dl_core_is_idle(bus->core);
 }
 
 uint64_t dl_bus_last_call_usec(const DlBus *bus)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -118,11 +119,29 @@ static ssize_t read_to_end(int fd, bool seekable, char *buffer, size_t size)
         return (ssize_t)n;
 }
 
+/* What was read: n bytes, or a negative errno. */
+static DlSecret *secret_of(const char *buffer, ssize_t n, GError **error)
+{
+        if (n == -EAGAIN)
+                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                            "The secret must be written, and the pipe closed, before the call");
+        else if (n < 0)
+                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS, "Reading the secret failed: %s",
+                            g_strerror((int)-n));
+        if (n < 0)
+                return NULL;
+        if (n > 0 && buffer[n - 1] == '\n')
+                n--;
+        return dl_secret_new(buffer, (size_t)n, error);
+}
+
+#define BUFFER_SIZE (DL_SECRET_MAX + 2) /* one for a newline, one to notice what is too long */
+
 DlSecret *dl_secret_read(int fd, GError **error)
 {
-        char buffer[DL_SECRET_MAX + 2]; /* one for a newline, one to notice what is too long */
+        char buffer[BUFFER_SIZE];
         struct stat st;
-        DlSecret *secret = NULL;
+        DlSecret *secret;
 
         if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))) {
                 g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
@@ -130,17 +149,23 @@ DlSecret *dl_secret_read(int fd, GError **error)
                 return NULL;
         }
         ssize_t n = read_to_end(fd, S_ISREG(st.st_mode), buffer, sizeof buffer);
-        if (n == -EAGAIN)
-                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
-                            "The secret must be written, and the pipe closed, before the call");
-        else if (n < 0)
-                g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS, "Reading the secret failed: %s",
-                            g_strerror((int)-n));
-        else {
-                if (n > 0 && buffer[n - 1] == '\n')
-                        n--;
-                secret = dl_secret_new(buffer, (size_t)n, error);
-        }
+        secret = secret_of(buffer, n, error);
+        explicit_bzero(buffer, sizeof buffer);
+        return secret;
+}
+
+DlSecret *dl_secret_receive(int fd, GError **error)
+{
+        char buffer[BUFFER_SIZE];
+        size_t n = 0;
+        ssize_t k;
+        DlSecret *secret;
+
+        do {
+                k = recv(fd, buffer + n, sizeof buffer - n, MSG_DONTWAIT);
+                n += k > 0 ? (size_t)k : 0;
+        } while ((k > 0 && n < sizeof buffer) || (k < 0 && errno == EINTR));
+        secret = secret_of(buffer, k < 0 ? -errno : (ssize_t)n, error);
         explicit_bzero(buffer, sizeof buffer);
         return secret;
 }

@@ -23,6 +23,9 @@ DlSecret *dl_secret_new(const void *bytes, size_t size, GError **error);
  */
 DlSecret *dl_secret_read(int fd, GError **error);
 
+/* The same from a stream socket of ours whose other end has been shut down. */
+DlSecret *dl_secret_receive(int fd, GError **error);
+
 DlSecret *dl_secret_ref(DlSecret *secret);
 void dl_secret_unref(DlSecret *secret); /* takes NULL */
 

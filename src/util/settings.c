@@ -48,6 +48,8 @@ static const Setting table[] = {
          "How long the service stays with nothing to do before it exits. 0: it never exits."},
         {"Daemon", "JobLingerSec", FIELD(job_linger_usec), TYPE_TIME, "60", 0, 3600 * SEC,
          "How long the object of a finished job stays."},
+        {"Daemon", "SecretTimeoutSec", FIELD(secret_timeout_usec), TYPE_TIME, "60", 100 * MSEC,
+         600 * SEC, "How long a secret that AcceptSecret was called for may take to be used."},
         {"Daemon", "LogLevel", FIELD(log_level), TYPE_LEVEL, "info", 0, 0,
          "The least important messages to log: err, warning, notice, info or debug."},
         {"Daemon", "WorkerThreads", FIELD(worker_threads), TYPE_COUNT, "8", 1, 64,
@@ -108,6 +110,8 @@ static const Setting table[] = {
         {"Paths", "InitiatorNameFile", FIELD(initiator_name_file), TYPE_PATH,
          "/etc/iscsi/initiatorname.iscsi", 0, 0,
          "The file with the line InitiatorName=iqn... that open-iscsi uses."},
+        {"Paths", "SecretDirectory", FIELD(secret_directory), TYPE_PATH, "/run/directlun/secret", 0,
+         0, "Where the sockets are that AcceptSecret names. Clients must get through its parents."},
         {"Paths", "HelperSocket", FIELD(helper_socket), TYPE_PATH, "/run/directlun-helper.sock", 0,
          0, "The socket of the helper that does what takes root; see directlun-helper(8)."},
 };
@@ -429,6 +433,7 @@ void dl_settings_free(DlSettings *settings)
         g_free(settings->image_directory);
         g_free(settings->state_directory);
         g_free(settings->initiator_name_file);
+        g_free(settings->secret_directory);
         g_free(settings->helper_socket);
         g_free(settings);
 }

@@ -15,6 +15,7 @@ typedef struct DlSettings {
         /* [Daemon] */
         uint64_t idle_exit_usec; /* 0: never */
         uint64_t job_linger_usec;
+        uint64_t secret_timeout_usec;
         int log_level; /* LOG_ERR … LOG_DEBUG */
         unsigned worker_threads;
         unsigned jobs_per_client_max;
@@ -49,6 +50,7 @@ typedef struct DlSettings {
         /* [Paths] */
         char *state_directory;
         char *initiator_name_file;
+        char *secret_directory;
         char *helper_socket;
 } DlSettings;
 

@@ -153,7 +153,8 @@ class TestCase(QuietTestCase):
         nothing = 'nothing-listens.invalid'
         return [
             Method(ROOT, 'Manager', 'DiscoverTargets', (s(nothing), GLib.Variant('q', 3999)),
-                   ('user', 'target-user'), ('discover',), 'discover', portal=nothing),
+                   ('user', 'secret-token', 'target-user', 'target-secret-token'),
+                   ('discover',), 'discover', portal=nothing),
             Method(ROOT, 'Manager', 'AddTarget',
                    (s('iqn.2026-11.org.example:added'),
                     GLib.Variant('a(sqq)', [('127.0.0.1', 3999, 1)])), (), ('discover',),
@@ -169,6 +170,9 @@ class TestCase(QuietTestCase):
                    target=cls.one.iqn),
             Method(cls.target, 'Target', 'SetCredentials', (s(''), GLib.Variant('h', 0)),
                    ('target-user',), ('manage-credentials',), 'set-credentials', fds=True,
+                   target=cls.one.iqn),
+            Method(cls.target, 'Target', 'SetCredentialsByToken', (s(''), s('')),
+                   ('target-user', 'target-secret-token'), ('manage-credentials',), 'set-credentials',
                    target=cls.one.iqn),
             Method(cls.lun, 'Lun', 'Refresh', (), (), ('connect',), 'refresh', guid=cls.guid),
             Method(cls.lun, 'Lun', 'RemoveStale', (), (), ('unmanage',), 'remove-stale',

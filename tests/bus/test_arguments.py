@@ -21,6 +21,7 @@ class Options(caller.TestCase):
             Method(ROOT, 'Manager', 'GetDeviceList', (), ('guids', 'storage-type', 'check-status',
                                                           'refresh')),
             Method(ROOT, 'Manager', 'Describe', common=False),
+            Method(ROOT, 'Manager', 'AcceptSecret', common=False),
             Method(self.lun, 'Lun', 'Explain', common=False),
             Method(self.job(), 'Job', 'Cancel', common=False)]
 

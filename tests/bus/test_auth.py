@@ -122,6 +122,7 @@ class Refused(Base):
         for path, interface, method, arguments in (
                 (ROOT, 'Manager', 'GetDeviceList', caller.arguments(dictionary())),
                 (ROOT, 'Manager', 'Describe', caller.arguments(dictionary())),
+                (ROOT, 'Manager', 'AcceptSecret', caller.arguments(dictionary())),
                 (self.lun, 'Lun', 'Explain', caller.arguments(dictionary())),
                 (ROOT, 'Manager', 'GetVm', GLib.Variant('(s)', ('guest',))),
                 (ROOT, client.OBJECT_MANAGER, 'GetManagedObjects', None),

@@ -21,7 +21,7 @@ from client import ROOT
 DRY = {'dry-run': True}
 STORE = 'file:/var/lib/directlun/directlun.db?mode=ro'
 # Of what takes no options a{sv}, or has no job.
-READING = {'Describe', 'Explain', 'GetVm', 'GetDeviceList', 'Cancel'}
+READING = {'AcceptSecret', 'Describe', 'Explain', 'GetVm', 'GetDeviceList', 'Cancel'}
 
 
 class Every(caller.TestCase):

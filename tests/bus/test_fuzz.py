@@ -85,7 +85,7 @@ class Fuzz(caller.TestCase):
     alone = True
     settings = {'iSCSI': {'ConnectTimeoutSec': '1', 'LoginTimeoutSec': '1',
                           'CommandTimeoutSec': '1', 'ResolveTimeoutSec': '1'},
-                'Daemon': {'JobLingerSec': '1', 'LogLevel': 'warning'},
+                'Daemon': {'JobLingerSec': '1', 'LogLevel': 'warning', 'SecretTimeoutSec': '1'},
                 'Libvirt': {'ReleaseTimeoutSec': '1'}}
 
     @classmethod

@@ -8,6 +8,7 @@ import os
 import pwd
 import secrets
 import signal
+import socket
 import stat
 import subprocess
 import threading
@@ -119,6 +120,22 @@ class Hunt(TestCase):
             self.call(self.paths[target], 'Target', 'SetCredentials', '(sha{sv})', '', 0, {},
                       fds=(fd,))
 
+    def hand_over(self, secret):
+        """By a socket; the token."""
+        path, token = self.call(ROOT, 'Manager', 'AcceptSecret', '(a{sv})', {})
+        with socket.socket(socket.AF_UNIX) as writer:
+            writer.connect(path)
+            writer.sendall(secret.encode())
+            writer.shutdown(socket.SHUT_WR)
+            self.assertEqual(writer.recv(1), b'')
+        return token
+
+    def set_credentials_by_token(self, target, secret, theirs):
+        self.hand_over(secret)  # and nobody uses it
+        self.call(self.paths[target], 'Target', 'SetCredentialsByToken', '(ssa{sv})', 'reader',
+                  self.hand_over(secret),
+                  {'target-user': 'target', 'target-secret-token': self.hand_over(theirs)})
+
     def fails(self, path, method, **options):
         with self.assertDBusError('AuthFailed') as expected:
             self.method(path, 'Target', method, **options)
@@ -144,7 +161,9 @@ class Hunt(TestCase):
         self.set_credentials(self.both, self.own, self.wrong)
         self.fails(self.paths[self.both], 'Connect')
         self.set_credentials(self.one, self.own)
-        self.set_credentials(self.both, self.own, self.theirs)
+        self.set_credentials_by_token(self.both, self.own, self.wrong)
+        self.fails(self.paths[self.both], 'Connect')
+        self.set_credentials_by_token(self.both, self.own, self.theirs)
         for path in self.paths.values():
             self.method(path, 'Target', 'Connect')
             self.assertIs(self.get(path, 'Target', 'HasCredentials'), True)

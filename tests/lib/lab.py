@@ -225,8 +225,8 @@ class Lab:
             self.run('useradd', '--system', '--no-create-home', '--shell', '/usr/sbin/nologin',
                      USER)
             account = pwd.getpwnam(USER)
-        for directory in ('/var/lib/directlun', '/run/directlun'):
-            os.makedirs(directory, mode=0o700, exist_ok=True)
+        for directory, mode in (('/var/lib/directlun', 0o700), ('/run/directlun', 0o711)):
+            os.makedirs(directory, mode=mode, exist_ok=True)
             os.chown(directory, account.pw_uid, account.pw_gid)
         self._write_launcher()
 

@@ -90,6 +90,7 @@ static void expect_defaults(const DlSettings *s)
 {
         g_assert_cmpuint(s->idle_exit_usec, ==, 120 * SEC);
         g_assert_cmpuint(s->job_linger_usec, ==, 60 * SEC);
+        g_assert_cmpuint(s->secret_timeout_usec, ==, 60 * SEC);
         g_assert_cmpint(s->log_level, ==, LOG_INFO);
         g_assert_cmpuint(s->worker_threads, ==, 8);
         g_assert_cmpuint(s->jobs_per_client_max, ==, 64);
@@ -112,6 +113,7 @@ static void expect_defaults(const DlSettings *s)
         g_assert_cmpuint(s->release_timeout_usec, ==, 30 * SEC);
         g_assert_cmpstr(s->state_directory, ==, DL_STATE_DIR);
         g_assert_cmpstr(s->initiator_name_file, ==, "/etc/iscsi/initiatorname.iscsi");
+        g_assert_cmpstr(s->secret_directory, ==, "/run/directlun/secret");
         g_assert_cmpstr(s->helper_socket, ==, "/run/directlun-helper.sock");
 }
 
