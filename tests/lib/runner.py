@@ -15,6 +15,7 @@ import glob
 import importlib.util
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -34,6 +35,7 @@ import namespace  # noqa: E402
 DEADLINE = 120
 CLASS_DEADLINE = 180
 LOG_TAIL = 6000
+DEAREST = 5  # classes of which is told what they cost
 
 
 class Count:
@@ -190,6 +192,8 @@ class ClassRun(ClassResults):
         super().__init__(path, test_class, methods, say)
         self.path, self.test_class = path, test_class
         self.over = False
+        self.processor_time = 0  # seconds, of all that ran in its namespaces
+        self._begun = time.monotonic()
         self._logs = logs
         self._buffer = b''
         read, write = os.pipe()
@@ -207,9 +211,22 @@ class ClassRun(ClassResults):
     def fileno(self):
         return self._pipe
 
+    def _wait(self, timeout=None):
+        """Its status. What the kernel counts of children comes when one is waited for, with those
+        that it had waited for itself; PID 1 of the namespaces waits for all in them."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        status = self._process.wait(timeout)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.processor_time = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return status
+
     def _kill(self):
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+        self._wait()
+
+    def cost(self):
+        return (self.processor_time, '%s: %.0f s, %.0f s of processor time'
+                % (self.label, time.monotonic() - self._begun, self.processor_time))
 
     def read(self):
         """What it has told; .over and .count then have the results."""
@@ -230,7 +247,7 @@ class ClassRun(ClassResults):
 
     def _finish(self):
         try:
-            status = self._process.wait(30)
+            status = self._wait(30)
         except subprocess.TimeoutExpired:
             self._kill()
             status = 'not ending'
@@ -277,6 +294,7 @@ class Runner:
         self._pattern = pattern
         self._keep_going = keep_going
         self._n_runs = 0
+        self._costs = []
         self.count = Count()
 
     def run(self, paths):
@@ -293,6 +311,10 @@ class Runner:
                         (os.path.abspath(path), test_class, methods))
         self._run_all(together, min(os.cpu_count(), len(together)))
         self._run_all(alone, 1)
+        if len(self._costs) > 1:
+            print('   the dearest:')
+            for _, text in sorted(self._costs, reverse=True)[:DEAREST]:
+                print('        ' + text, flush=True)
         return not self.count.failed
 
     def _run_all(self, queue, width):
@@ -313,6 +335,7 @@ class Runner:
                 for text in running.pop(run) or ():
                     print(text, flush=True)
                 self.count.add(run.count)
+                self._costs.append(run.cost())
                 if run.left:
                     queue.insert(0, (run.path, run.test_class, run.left))
 

@@ -28,10 +28,15 @@ HOSTS_DEADLINE = 1200
 VM_DEADLINE = 1500
 VALGRIND = ('valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite '
             '--trace-children=no')
-# Real daemons, another program, what only repeats others' paths many times, and what glibc's
+# Real daemons, other programs, what only repeats others' paths many times, and what glibc's
 # resolver keeps for threads that outlive the test.
-NOT_FOR_VALGRIND = {'directlun:lab', 'scsi-id', 'core-storm', 'iscsi-resolver'}
+NOT_FOR_VALGRIND = {'directlun:lab', 'scsi-id', 'helper-program', 'core-storm', 'iscsi-resolver'}
 THREADED = ('loop-workers', 'virt-calls', 'libvirtd')
+# Builds that are there for some of the unit tests: which. Nothing else of them is made.
+ONLY = {
+    'plain': lambda test: NOT_FOR_VALGRIND.isdisjoint((test['name'], *test['suite'])),
+    'threads': lambda test: test['name'] in THREADED,
+}
 _CLOSING = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped$')
 
 
@@ -109,9 +114,9 @@ class Suite:
         directory = '%s/%s' % (self.work, name)
         say('building (%s)' % name)
         started = time.monotonic()
-        for command in (['meson', 'setup', directory, TOP, '-Dwerror=true', *options],
-                        ['ninja', '-C', directory]):
-            status, output = call(command, BUILD_DEADLINE)
+        for command in (lambda: ['meson', 'setup', directory, TOP, '-Dwerror=true', *options],
+                        lambda: ['ninja', '-C', directory, *self._targets(name, directory)]):
+            status, output = call(command(), BUILD_DEADLINE)
             if status != 0:
                 said = re.sub(r'^\[\d+/\d+\] .*\n', '', output, flags=re.M)
                 self.failed('build (%s)' % name,
@@ -119,6 +124,20 @@ class Suite:
                 return None
         self.passed('build (%s), without a warning, in %.0f s' % (name, time.monotonic() - started))
         return directory
+
+    def _tests(self, name, directory):
+        """The unit tests that a build is for, as meson describes them."""
+        tests = json.loads(call(['meson', 'introspect', directory, '--tests'], 60)[1])
+        return list(filter(ONLY.get(name), tests))
+
+    def _targets(self, name, directory):
+        """What ninja is to make of a build; nothing named: all."""
+        if name not in ONLY:
+            return []
+        needed = {t for test in self._tests(name, directory) for t in test['depends']}
+        targets = json.loads(call(['meson', 'introspect', directory, '--targets'], 60)[1])
+        return [os.path.relpath(file, directory)
+                for target in targets if target['id'] in needed for file in target['filename']]
 
     # ---- tiers
 
@@ -137,31 +156,31 @@ class Suite:
         return 0 if self.count.passed and not self.count.failed else 1
 
     def _unit(self):
-        self._meson_test('sanitized', lambda test: True)
+        self._meson_test('sanitized')
 
     def _memory(self):
         """What no sanitizer sees: use of what was never written, and leaks from GLib's slices."""
-        self._meson_test('plain', lambda test: NOT_FOR_VALGRIND.isdisjoint(
-            (test['name'], *test['suite'])), VALGRIND)
+        self._meson_test('plain', VALGRIND)
 
     def _threads(self):
         """The code that runs on more than one thread, under ThreadSanitizer."""
         supp = TOP + '/tests/unit/virt/tsan.supp'
         os.environ['TSAN_OPTIONS'] = ('exitcode=66:ignore_noninstrumented_modules=1:'
                                       'suppressions=' + supp)
-        self._meson_test('threads', lambda test: test['name'] in THREADED)
+        self._meson_test('threads')
 
-    def _meson_test(self, build_name, wanted, wrapper=None):
-        """Runs the programs of a build that are wanted and match the pattern."""
+    def _meson_test(self, build_name, wrapper=None):
+        """Runs the programs that a build is for and that match the pattern."""
         build = self.build(build_name)
         if not build:
             return
-        tests = json.loads(call(['meson', 'introspect', build, '--tests'], 60)[1])
-        names = [t['name'] for t in tests
-                 if wanted(t) and fnmatch.fnmatch(t['name'], '*%s*' % (self.pattern or ''))]
+        names = [t['name'] for t in self._tests(build_name, build)
+                 if fnmatch.fnmatch(t['name'], '*%s*' % (self.pattern or ''))]
         if not names:
             return
-        command = ['meson', 'test', '-C', build, '--no-rebuild', '-t', '10', '--num-processes', '2']
+        # Two for each processor: many do nothing but wait for what they have asked for.
+        command = ['meson', 'test', '-C', build, '--no-rebuild', '-t', '10',
+                   '--num-processes', str(2 * os.cpu_count())]
         if wrapper:
             command += ['--wrapper', wrapper]
         status, output = call(command + names, UNIT_DEADLINE,
