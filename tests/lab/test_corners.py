@@ -151,7 +151,7 @@ class Luns(TestCase):
         self.assertEqual(sorted(self.get(self.vm(self.machine), 'Vm', 'Attachments')),
                          sorted(attached))
         self.assertNotIn(target.luns[len(attached) + 1].guid, self.machine.xml())
-        self.assertEqual(len(self.machine.guest.disks()), len(attached))
+        self.machine.guest.wait_disks(lambda disks: len(disks) == len(attached))
         self.assert_consistent()
 
     def test_interfaces_that_do_not_plug(self):

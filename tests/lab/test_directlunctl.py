@@ -455,7 +455,7 @@ class MainJob(CtlTestCase):
             with self.subTest('refused: ' + ' '.join(words)):
                 self.ctl('--dry-run', *words, status=status)
                 self.assertEqual(self.everything(), before)
-        self.assertEqual(len(self.vm_one.guest.disks()), 1)
+        self.vm_one.guest.wait_disks(lambda disks: len(disks) == 1)
 
     def test_completion_words(self):
         self.connect_one()

@@ -117,7 +117,9 @@ class Walk(TestCase):
 
     def is_settled(self):
         described = json.loads(self.call(ROOT, 'Manager', 'Describe', '(a{sv})', {}))
+        known = {vm['uuid'] for vm in described['vms']}
         return (described['libvirt'] and described['open-intents'] == 0 and
+                known.issuperset(vm.uuid for vm in (self.running, self.stopped)) and
                 all(job['state'] != 'running' for job in described['jobs']) and
                 all(vm['state'] in ('running', 'shutoff') for vm in described['vms']) and
                 all(target['state'] == ('connected' if target['managed'] else 'disconnected')

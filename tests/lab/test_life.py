@@ -235,7 +235,7 @@ class Reboot(TestCase):
         lab.wait_until(lambda: [job['State'] for job in jobs()] == ['succeeded'],
                        what='the recovery')
         self.assertIs(self.get(attachment, 'Attachment', 'Plugged'), True)
-        self.assertEqual(len(self.machine.guest.disks()), 1)
+        self.machine.guest.wait_disks(lambda disks: len(disks) == 1)
         self.assertIn(self.one.iqn, self.machine.xml('--inactive'))
 
     def tearDown(self):

@@ -74,7 +74,9 @@ class OptionalDisk(TestCase):
         self.assertEqual((found['LeftOut'], found['Plugged'], found['LastError']),
                          (False, True, ('', '')))
         self.assertEqual(self.get(self.late_path, 'Target', 'Users'), [self.optional])
-        self.assertNotIn('left-out', self.machine.xml() + self.machine.xml('--inactive'))
+        lab.wait_until(
+            lambda: 'left-out' not in self.machine.xml() + self.machine.xml('--inactive'),
+            10, 'the mark being taken away, which is what comes after the plug')
         self.machine.guest.wait_disks(
             lambda disks: sorted(size for size, _ in disks.values()) == [16 * MIB, 32 * MIB])
 

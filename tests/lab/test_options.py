@@ -483,7 +483,7 @@ class Reservations(Base):
 
     def sg(self, vm, *words):
         """(status, data) of a SCSI command that the guest sends to its only disk."""
-        name, = vm.guest.disks()
+        name, = vm.guest.wait_disks(lambda disks: len(disks) == 1)
         return vm.guest.sg(name, *words)
 
     def test_reservations_between_guests(self):
