@@ -45,6 +45,7 @@ struct DlCore {
         char *initiator_name;
         DlHelper *helper;  /* for what takes root */
         const char *sysfs; /* "/sys"; static */
+        const char *udev;  /* "/run/udev"; static */
 
         GHashTable *objects[_DL_KIND_MAX]; /* id → object, which owns its id */
         GHashTable *luns_by_target;        /* IQN → set of DlLun with a path through it */

@@ -179,6 +179,7 @@ DlCore *dl_core_new(sd_event *event, const DlSettings *settings, const DlCoreObs
         core->userdata = userdata;
         core->helper = dl_helper_new(event, settings->helper_socket);
         core->sysfs = "/sys";
+        core->udev = "/run/udev";
         core->operations = g_hash_table_new(NULL, NULL);
         core->calls = g_hash_table_new(NULL, NULL);
         core->lun_rows = dl_lun_rows_new(core);

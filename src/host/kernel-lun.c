@@ -5,6 +5,8 @@
 
 #include "host/block-name.h"
 
+#include <string.h>
+
 enum {
         NAMES_MAX = 1024 /* holders, or paths */
 };
@@ -41,13 +43,33 @@ static GPtrArray *read_names(const char *sysfs, const char *name, const char *fo
         return names;
 }
 
-/* udev has a record of a device when it has finished with it. */
-static bool is_ready(const char *sysfs, const char *udev, const char *name)
+/* udev's record of a device, which is there when it has looked at it; NULL: it has not. */
+static char *read_record(const char *sysfs, const char *udev, const char *name)
 {
         g_autofree char *number = read_text(sysfs, name, "dev");
         g_autofree char *path = number ? g_strdup_printf("%s/data/b%s", udev, number) : NULL;
+        char *record = NULL;
 
-        return path && !strchr(number, '/') && g_file_test(path, G_FILE_TEST_EXISTS);
+        if (path && !strchr(number, '/'))
+                (void)g_file_get_contents(path, &record, NULL, NULL);
+        return record;
+}
+
+/* "1": it is multipath's; "2": that is not known before another path comes, or some seconds go by
+ * (find_multipaths "smart"). */
+static bool is_claimed(const char *record)
+{
+        const char *value = strstr(record, "\nE:DM_MULTIPATH_DEVICE_PATH=");
+
+        return value && strchr("12", value[strlen("\nE:DM_MULTIPATH_DEVICE_PATH=")]);
+}
+
+static bool is_map_ready(const char *sysfs, const char *udev, const char *map)
+{
+        g_autofree char *record = read_record(sysfs, udev, map);
+        g_autofree char *suspended = read_text(sysfs, map, "dm/suspended");
+
+        return record && g_strcmp0(suspended, "1") != 0;
 }
 
 char *dl_kernel_guid(const char *sysfs, const char *name)
@@ -92,7 +114,7 @@ static void look_at_map(const char *sysfs, const char *guid, const char *name, D
 static void look_at_disk(const char *sysfs, const char *udev, const char *guid, const char *name,
                          DlKernelLun *lun)
 {
-        g_autofree char *its = dl_kernel_guid(sysfs, name);
+        g_autofree char *its = dl_kernel_guid(sysfs, name), *record = NULL;
         uint64_t size = read_size(sysfs, name);
 
         if (!its) /* the kernel is still asking it */
@@ -102,9 +124,12 @@ static void look_at_disk(const char *sysfs, const char *udev, const char *guid, 
                 lun->wrong = g_strdup(name);
                 return;
         }
-        if (size == 0 || !is_ready(sysfs, udev, name))
+        record = read_record(sysfs, udev, name);
+        if (size == 0 || !record)
                 return;
-        lun->n_paths++;
+        if (lun->n_paths++ == 0)
+                lun->name = g_strdup(name);
+        lun->is_claimed |= is_claimed(record);
         lun->sizes_differ |= lun->size > 0 && lun->size != size;
         lun->size = size;
         look_at_map(sysfs, guid, name, lun);
@@ -117,7 +142,7 @@ void dl_kernel_lun_look(const char *sysfs, const char *udev, const char *guid, G
         for (unsigned i = 0; i < disks->len; i++)
                 look_at_disk(sysfs, udev, guid, ((const DlKernelDisk *)disks->pdata[i])->name, ret);
         if (ret->map) {
-                ret->map_ready = is_ready(sysfs, udev, ret->map);
+                ret->map_ready = is_map_ready(sysfs, udev, ret->map);
                 ret->map_resizes = read_size(sysfs, ret->map) != ret->size;
         }
 }
@@ -125,5 +150,6 @@ void dl_kernel_lun_look(const char *sysfs, const char *udev, const char *guid, G
 void dl_kernel_lun_clear(DlKernelLun *lun)
 {
         g_clear_pointer(&lun->map, g_free);
+        g_clear_pointer(&lun->name, g_free);
         g_clear_pointer(&lun->wrong, g_free);
 }

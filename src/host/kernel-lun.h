@@ -12,9 +12,11 @@ typedef struct DlKernelLun {
         unsigned n_paths;  /* disks that are this LUN, and that udev has finished with */
         unsigned n_mapped; /* of these, those in the map */
         char *map;         /* "dm-3": of multipath, over one of them; NULL: none */
-        bool map_ready;    /* udev has made its names */
+        bool map_ready;    /* udev has looked at it, and it is not suspended */
         bool map_resizes;  /* its size is not (yet) that of the paths */
         uint64_t size;     /* bytes, of the paths; 0: not known yet */
+        char *name;        /* "sda": one of the paths; NULL: none */
+        bool is_claimed;   /* udev's rules leave some path to multipath, or may do so yet */
         char *wrong;       /* a disk that is another LUN; NULL: none */
         bool sizes_differ; /* of the paths */
 } DlKernelLun;

@@ -5,6 +5,7 @@
 #include "core/model/lun-kernel.h"
 #include "core/flows/missing.h"
 #include "core/steps/guest-size.h"
+#include "core/steps/kernel-connect.h"
 
 #include "core/model/contents.h"
 
@@ -353,6 +354,7 @@ static void on_changed(const char *const *guids, size_t n_guids, void *userdata)
         if (!core->are_devices_known)
                 forget_strays(core);
         core->are_devices_known = true;
+        dl_kernel_connects_look(core);
         dl_core_check_ready(core);
 }
 

@@ -3,8 +3,8 @@
 
 #include "core/steps/kernel-connect.h"
 
+#include "core/steps/kernel-usable.h"
 #include "host/helper.h"
-#include "host/kernel-lun.h"
 #include "host/kernel-sessions.h"
 
 #include <arpa/inet.h>
@@ -83,7 +83,7 @@ static const DlKernelSession *session_at(GPtrArray *sessions, const DlPortal *po
         return found;
 }
 
-static const DlPortal *portal_of(DlTarget *target, const DlKernelSession *session)
+const DlPortal *dl_kernel_portal_of(const DlTarget *target, const DlKernelSession *session)
 {
         for (unsigned i = 0; i < target->portals->len; i++)
                 if (is_at(session, target->portals->pdata[i]))
@@ -230,91 +230,12 @@ static Call *call_new(DlKernelConnect *connect)
 
 /* ---- waiting for the LUNs ------------------------------------------------------------------ */
 
-/* The disks that the sessions have at the numbers of this LUN, DlKernelDisk. */
-static GPtrArray *disks_of(DlKernelConnect *connect, const char *guid, unsigned *ret_wanted)
-{
-        DlTarget *target = connect->target;
-        const DlLun *lun = DL_LOOKUP_LUN(target->object.core, guid);
-        const char *sysfs = target->object.core->sysfs;
-        g_autoptr(GPtrArray) sessions = dl_kernel_sessions(sysfs, target->object.id);
-        GPtrArray *found = g_ptr_array_new_with_free_func(dl_kernel_disk_free);
-
-        *ret_wanted = 0;
-        for (unsigned i = 0; i < sessions->len; i++) {
-                const DlKernelSession *session = sessions->pdata[i];
-                const DlPortal *portal = portal_of(target, session);
-                const DlPath *path = portal && lun
-                                             ? dl_lun_find_path(lun, target->object.id, portal)
-                                             : NULL;
-                g_autoptr(GPtrArray) disks = NULL;
-
-                if (!path || !session->up)
-                        continue;
-                ++*ret_wanted;
-                disks = dl_kernel_session_disks(sysfs, session);
-                for (unsigned j = disks->len; j-- > 0;)
-                        if (((DlKernelDisk *)disks->pdata[j])->lun == path->lun)
-                                g_ptr_array_add(found, g_ptr_array_steal_index(disks, j));
-        }
-        return found;
-}
-
-static bool has_multipath(void)
-{
-        return g_file_test("/run/multipathd.pid", G_FILE_TEST_EXISTS);
-}
-
-/* 1: it can be used. 0: not yet; ret tells what is missing. -1: it never will be. */
-static int judge(const char *guid, const DlKernelLun *lun, unsigned wanted, GError **ret)
-{
-        if (lun->wrong)
-                g_set_error(ret, DL_ERROR, DL_ERROR_PATHS_INCONSISTENT,
-                            "The kernel has another LUN at the number of %s, as %s; remove what is "
-                            "stale first (RemoveStale)",
-                            guid, lun->wrong);
-        else if (lun->sizes_differ)
-                g_set_error(ret, DL_ERROR, DL_ERROR_PATHS_INCONSISTENT,
-                            "The paths of %s differ in size; have all of them rescanned, or see to "
-                            "the array",
-                            guid);
-        if (lun->wrong || lun->sizes_differ)
-                return -1;
-        if (lun->n_paths >= wanted && lun->n_mapped >= wanted && lun->map_ready &&
-            !lun->map_resizes)
-                return 1;
-        if (lun->n_paths == 1 && wanted == 1 && !lun->map && !has_multipath())
-                return 1;
-        g_set_error(ret, DL_ERROR, DL_ERROR_TIMED_OUT,
-                    "%s has %u of %u paths in the kernel, %u of them in a map of multipath%s; see "
-                    "multipath -ll",
-                    guid, lun->n_paths, wanted, lun->n_mapped,
-                    has_multipath() ? "" : ", whose daemon does not run");
-        return 0;
-}
-
-static int look_at(DlKernelConnect *connect, const char *guid, GError **ret)
-{
-        unsigned wanted;
-        g_autoptr(GPtrArray) disks = disks_of(connect, guid, &wanted);
-        g_auto(DlKernelLun) lun = {};
-
-        if (wanted == 0) {
-                g_set_error(ret, DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE, "No session with %s shows %s",
-                            connect->target->object.id, guid);
-                return -1;
-        }
-        dl_kernel_lun_look(connect->target->object.core->sysfs, "/run/udev", guid, disks, &lun);
-        if (connect->n_paths > 0)
-                wanted = connect->n_paths;
-        return judge(guid, &lun, wanted, ret);
-}
-
 /* Whether it is over, and the connect gone. late: nobody waits any longer. */
 static bool look(DlKernelConnect *connect, bool late)
 {
         for (GStrv guid = connect->guids; guid && *guid; guid++) {
                 g_autoptr(GError) error = NULL;
-                int r = look_at(connect, *guid, &error);
+                int r = dl_kernel_usable(connect->target, *guid, connect->n_paths, &error);
 
                 if (r > 0)
                         continue;
@@ -366,6 +287,24 @@ static void watch(DlKernelConnect *connect)
                                          connect);
 }
 
+void dl_kernel_connects_look(DlCore *core)
+{
+        GHashTableIter iter;
+        gpointer target;
+
+        g_hash_table_iter_init(&iter, core->objects[DL_KIND_TARGET]);
+        while (g_hash_table_iter_next(&iter, NULL, &target)) {
+                const GPtrArray *connects = ((const DlTarget *)target)->kernel_connects;
+
+                for (unsigned i = 0; i < connects->len; i++) {
+                        DlKernelConnect *connect = connects->pdata[i];
+
+                        if (connect->deadline)
+                                (void)sd_event_source_set_time_relative(connect->again, 0);
+                }
+        }
+}
+
 /* ---- making LUNs appear -------------------------------------------------------------------- */
 
 static void on_scanned(const DlHelperResult *result, const GError *error, void *userdata)
@@ -385,7 +324,7 @@ static void scan_session(DlKernelConnect *connect, const DlKernelSession *sessio
 {
         DlTarget *target = connect->target;
         DlCore *core = target->object.core;
-        const DlPortal *portal = portal_of(target, session);
+        const DlPortal *portal = dl_kernel_portal_of(target, session);
         g_autoptr(GPtrArray) disks = dl_kernel_session_disks(core->sysfs, session);
 
         for (GStrv guid = connect->guids; portal && guid && *guid; guid++) {

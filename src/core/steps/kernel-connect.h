@@ -14,6 +14,7 @@
  */
 
 #include "core/steps/connect.h"
+#include "host/kernel-sessions.h"
 
 typedef struct DlKernelConnect DlKernelConnect;
 
@@ -28,6 +29,9 @@ DlKernelConnect *dl_kernel_connect_start(DlTarget *target, const char *const *gu
 /* Stops waiting; a session that is there then stays. Takes NULL. */
 void dl_kernel_connect_cancel(DlKernelConnect *connect);
 
+/* The host's block devices have changed: LUNs that are waited for are looked at again, soon. */
+void dl_kernel_connects_look(DlCore *core);
+
 /* Reads what sessions there are, and takes it over: Foreign, and, of a target that is connected by
  * the kernel, the states of its portals. */
 void dl_kernel_look(DlTarget *target);
@@ -36,3 +40,6 @@ void dl_kernel_look_at_all(DlCore *core);
 
 /* The numeric address of a portal, as its last proof went to; NULL if it is not known. */
 char *dl_kernel_portal_address(const DlPortal *portal, uint16_t *ret_port);
+
+/* The portal that a session of the target is with; NULL: it has no such portal. */
+const DlPortal *dl_kernel_portal_of(const DlTarget *target, const DlKernelSession *session);

@@ -139,6 +139,28 @@ static void test_not_yet(Sysfs *s, gconstpointer data)
         g_assert_null(no_udev.wrong);
 }
 
+/* What udev's rules leave to multipath is not taken before it. */
+static void test_claimed(Sysfs *s, gconstpointer data)
+{
+        g_auto(DlKernelLun) left = {}, claimed = {}, suspended = {};
+
+        add_disk(s, "sda", 0x0a, "8\n");
+        put(s->udev, "I:1\nE:DM_MULTIPATH_DEVICE_PATH=0\n", -1, "data/b8:0");
+        left = look(s);
+        g_assert_cmpstr(left.name, ==, "sda");
+        g_assert_false(left.is_claimed);
+        put(s->udev, "I:1\nE:DM_MULTIPATH_DEVICE_PATH=1\n", -1, "data/b8:0");
+        claimed = look(s);
+        g_assert_true(claimed.is_claimed);
+
+        add_map(s, "8\n");
+        map_path(s, "sda");
+        put(s->udev, "", 0, "data/b254:0");
+        put(s->path, "1\n", -1, "class/block/dm-0/dm/suspended");
+        suspended = look(s);
+        g_assert_false(suspended.map_ready);
+}
+
 static void test_inconsistent(Sysfs *s, gconstpointer data)
 {
         g_auto(DlKernelLun) sizes = {}, wrong = {};
@@ -173,6 +195,7 @@ int main(int argc, char **argv)
         g_test_init(&argc, &argv, NULL);
         g_test_add("/kernel-lun/usable", Sysfs, NULL, begin, test_usable, finish);
         g_test_add("/kernel-lun/not-yet", Sysfs, NULL, begin, test_not_yet, finish);
+        g_test_add("/kernel-lun/claimed", Sysfs, NULL, begin, test_claimed, finish);
         g_test_add("/kernel-lun/inconsistent", Sysfs, NULL, begin, test_inconsistent, finish);
         g_test_add("/kernel-lun/others-map", Sysfs, NULL, begin, test_others_map, finish);
         return g_test_run();

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A kernel's initiator in a sysfs of plain files, and a helper on a socket that makes sessions and
+ * disks in it: what a test needs of both. Global, and the test's; end it before the core's fixture
+ * is closed. The test's thread only.
+ */
+
+#include "core-fixture.h"
+#include "host/helper-protocol.h"
+
+#define FAKE_KERNEL_GUID "36001405000000010000000000000000a"
+
+typedef enum FakeAnswer {
+        FAKE_ANSWER_DOES, /* what it was asked for */
+        FAKE_ANSWER_FAILS,
+        FAKE_ANSWER_IS_SILENT,
+        FAKE_ANSWER_DIES, /* closes the connection */
+        FAKE_ANSWER_IS_GARBAGE,
+        FAKE_ANSWER_IS_LONG,
+} FakeAnswer;
+
+/* Sets the paths of the fixture's core, which has started, and of its settings; a socket first. */
+void fake_kernel_prepare(CoreFixture *f); /* before the core starts: where the socket is */
+void fake_kernel_start(CoreFixture *f);   /* after: where sysfs is */
+void fake_kernel_end(void);
+
+/* Asked for this verb, from now on. code: of what fails. */
+void fake_helper_does(DlHelperVerb verb, FakeAnswer answer, int code);
+unsigned fake_helper_n_asked(DlHelperVerb verb);
+/* The interface of the last login. */
+const char *fake_helper_iface(void);
+
+/* LUN 1 of each session is FAKE_KERNEL_GUID; a disk comes when it is scanned for. */
+unsigned fake_kernel_n_sessions(void);
+unsigned fake_kernel_n_disks(void);
+/* A session that somebody else has made, or ended. */
+void fake_kernel_drop_sessions(void);
+/* multipath puts its map over all disks that are there. */
+void fake_kernel_map(void);
+/* A link of udev's to the device, by its kernel name; name NULL: it goes. Returns its path. */
+const char *fake_kernel_link(const char *name);

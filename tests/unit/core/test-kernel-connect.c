@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Targets by sessions of the kernel: what must be there before Connect answers. One thread. */
+
+#include "core/model/lun-kernel.h"
+#include "fake-kernel.h"
+#include "fakes.h"
+
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#define IQN  "iqn.2026-11.org.example:t"
+#define GUID FAKE_KERNEL_GUID
+#define SIZE 4096
+
+static const FakeLun luns[] = {{.number = 1, .guid = GUID, .serial = "s", .capacity = SIZE}};
+
+typedef struct World {
+        CoreFixture core;
+        DlBlockDevice path, map;
+        DlBlockLun kernel;
+        DlTarget *target;
+        CoreResult result;
+} World;
+
+static DlBlockDevice device_of(const char *name)
+{
+        return (DlBlockDevice){
+                .name = (char *)name,
+                .devnum = makedev(8, 0),
+                .guid = (char *)GUID,
+                .transport = DL_BLOCK_ISCSI,
+                .target = (char *)IQN,
+                .address = (char *)"192.0.2.1",
+                .port = 3260,
+                .lun = 1,
+                .host = (char *)"",
+                .hctl = (char *)"",
+                .size = SIZE,
+                .logical_block_size = 512,
+                .physical_block_size = 512,
+                .vendor = (char *)"",
+                .product = (char *)"",
+                .revision = (char *)"",
+                .serial = (char *)"s",
+                .fingerprint = (char *)"",
+                .state = (char *)"running",
+                .map = (char *)"",
+                .node = (char *)"",
+        };
+}
+
+static void begin(World *w, gconstpointer n_portals)
+{
+        core_fixture_open(&w->core);
+        fake_kernel_prepare(&w->core);
+        core_fixture_start(&w->core);
+        fake_kernel_start(&w->core);
+        w->target = dl_target_ensure(w->core.core, IQN, NULL);
+        for (int i = 1; i <= GPOINTER_TO_INT(n_portals); i++) {
+                g_autofree char *address = g_strdup_printf("192.0.2.%d", i);
+
+                fake_portal_shows(address, luns, G_N_ELEMENTS(luns));
+                dl_target_add_portal(w->target, address, 3260, 1);
+        }
+        w->path = device_of("sda");
+        w->map = device_of("dm-0");
+        w->kernel = (DlBlockLun){.guid = (char *)GUID,
+                                 .paths = g_ptr_array_new(),
+                                 .holders = g_new0(char *, 1),
+                                 .node = ""};
+        g_ptr_array_add(w->kernel.paths, &w->path);
+}
+
+static void end(World *w, gconstpointer data)
+{
+        fake_kernel_end();
+        core_fixture_close(&w->core);
+        g_ptr_array_unref(w->kernel.paths);
+        g_strfreev(w->kernel.holders);
+        fake_iscsi_forget();
+        fake_virt_forget();
+        fake_block_forget();
+}
+
+static void ask(World *w)
+{
+        static const char *const guids[] = {GUID, NULL};
+        DlRequest request = core_request(&w->core, &w->result);
+        g_autoptr(GError) error = NULL;
+
+        g_assert_nonnull(dl_flow_connect_by_kernel(w->target, &request, guids, 0, false, &error));
+}
+
+/* What udev and multipath make of the LUN, and the link that they make, if any, to this device. */
+static void show(World *w, bool map, const char *link)
+{
+        w->kernel.map = map ? &w->map : NULL;
+        w->kernel.node = fake_kernel_link(link);
+        fake_block_shows(GUID, &w->kernel);
+}
+
+/* It is not answered so far. The looks now and then are waited for, too. */
+static void assert_waits(World *w)
+{
+        uint64_t until = dl_now() + 600000;
+
+        while (dl_now() < until) {
+                g_assert_cmpint(sd_event_run(w->core.event, 50000), >=, 0);
+                g_assert_cmpuint(w->result.n_done, ==, 0);
+        }
+}
+
+/* ---- the lasting name ---------------------------------------------------------------------- */
+
+static void test_name_of_map(World *w, gconstpointer data)
+{
+        ask(w);
+        CORE_WAIT(&w->core, fake_kernel_n_disks() == 2);
+        fake_kernel_map();
+        assert_waits(w); /* nothing is known of it */
+        show(w, true, NULL);
+        assert_waits(w); /* udev is making the name */
+        show(w, true, "dm-7");
+        assert_waits(w); /* it is still that of the map before this one */
+        show(w, true, "dm-0");
+        core_expect(&w->result, -1);
+        g_assert_true(w->target->by_kernel);
+        g_assert_cmpint(w->target->state, ==, DL_TARGET_CONNECTED);
+}
+
+static void test_name_of_disk(World *w, gconstpointer data)
+{
+        if (g_file_test("/run/multipathd.pid", G_FILE_TEST_EXISTS)) {
+                g_test_skip("this machine has a multipathd");
+                return;
+        }
+        ask(w);
+        CORE_WAIT(&w->core, fake_kernel_n_disks() == 1);
+        show(w, false, NULL);
+        assert_waits(w);
+        show(w, false, "sda");
+        core_expect(&w->result, -1);
+}
+
+/* The news of the device ends the wait, not the next look. */
+static void test_by_event(World *w, gconstpointer data)
+{
+        ask(w);
+        CORE_WAIT(&w->core, fake_kernel_n_disks() == 2);
+        fake_kernel_map();
+        core_fixture_settle(&w->core);
+        uint64_t told = dl_now();
+        show(w, true, "dm-0");
+        core_expect(&w->result, -1);
+        g_assert_cmpuint(dl_now() - told, <, 400000);
+}
+
+int main(int argc, char **argv)
+{
+        g_test_init(&argc, &argv, NULL);
+#define ADD(name, n_portals, test)                                                                 \
+        g_test_add("/kernel-connect/" name, World, GINT_TO_POINTER(n_portals), begin, test, end)
+        ADD("name-of-map", 2, test_name_of_map);
+        ADD("name-of-disk", 1, test_name_of_disk);
+        ADD("by-event", 2, test_by_event);
+        return g_test_run();
+}
