@@ -107,10 +107,12 @@ static char *guid_of_scsi(struct udev_device *device, const char *directory)
 
 static char *find_guid(struct udev_device *device, const char *directory, DlBlockKind *ret_kind)
 {
-        g_autofree char *uuid = dl_block_attribute(directory, "dm/uuid");
         const char *name = udev_device_get_sysname(device);
+        g_autofree char *uuid = g_str_has_prefix(name, "dm-")
+                                        ? dl_block_attribute(directory, "dm/uuid")
+                                        : NULL;
 
-        if (*uuid) {
+        if (uuid && *uuid) {
                 *ret_kind = DL_BLOCK_MAP;
                 return g_str_has_prefix(uuid, "mpath-") ? g_strdup(uuid + 6) : NULL;
         }

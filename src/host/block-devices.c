@@ -96,13 +96,17 @@ static void look_at_held(DlBlockDevices *b)
                         dl_block_table_touch(b->table, device);
 }
 
-/* A map came or went: its paths say so. */
-static void want_paths_of(DlBlockDevices *b, const char *guid)
+/* A map came or went: its paths say so, but those that already say that it came (known). */
+static void want_paths_of(DlBlockDevices *b, const char *guid, const char *known)
 {
         const DlBlockLun *lun = dl_block_table_lun(b->table, guid);
 
-        for (unsigned i = 0; lun && i < lun->paths->len; i++)
-                want(b, ((const DlBlockDevice *)lun->paths->pdata[i])->sysfs);
+        for (unsigned i = 0; lun && i < lun->paths->len; i++) {
+                const DlBlockDevice *path = lun->paths->pdata[i];
+
+                if (g_strcmp0(path->map, known) != 0)
+                        want(b, path->sysfs);
+        }
 }
 
 static void on_gone(DlBlockDevices *b, const char *sysfs)
@@ -118,7 +122,7 @@ static void on_gone(DlBlockDevices *b, const char *sysfs)
         g_hash_table_remove(b->failed, &device->devnum);
         (void)dl_block_table_set(b->table, sysfs, NULL);
         if (was_map)
-                want_paths_of(b, guid);
+                want_paths_of(b, guid, NULL);
 }
 
 static void look_at(DlBlockDevices *b, const char *sysfs)
@@ -126,7 +130,7 @@ static void look_at(DlBlockDevices *b, const char *sysfs)
         struct udev_device *from = udev_device_new_from_syspath(b->udev, sysfs);
         DlBlockDevice *device = from ? dl_block_device_read(from, b->uses) : NULL;
         const DlBlockDevice *old = dl_block_table_get(b->table, sysfs);
-        bool is_map = device && device->kind == DL_BLOCK_MAP;
+        bool is_map = device && device->kind == DL_BLOCK_MAP, is_new = !old;
         g_autofree char *guid = device ? g_strdup(device->guid) : NULL;
 
         if (device)
@@ -136,7 +140,7 @@ static void look_at(DlBlockDevices *b, const char *sysfs)
         else if (!device)
                 dl_block_below(sysfs, look_at_uses, b);
         else if (dl_block_table_set(b->table, sysfs, device) && is_map)
-                want_paths_of(b, guid);
+                want_paths_of(b, guid, is_new ? udev_device_get_sysname(from) : NULL);
         if (from)
                 udev_device_unref(from);
 }

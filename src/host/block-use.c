@@ -275,14 +275,19 @@ static char *name_holder(const char *directory, const char *name)
 
 static void look_at(Look *look, const char *directory, unsigned depth);
 
+/* They are called as the disk is, and a number: of the many other files none need be looked at. */
 static void look_at_partitions(Look *look, const char *directory, unsigned depth)
 {
+        g_autofree char *disk = g_path_get_basename(directory);
         g_autoptr(GDir) entries = g_dir_open(directory, 0, NULL);
         const char *name;
 
         for (unsigned n = 0; entries && n < ENTRIES_MAX && (name = g_dir_read_name(entries)); n++) {
-                g_autofree char *partition = g_build_filename(directory, name, NULL);
+                g_autofree char *partition = NULL;
 
+                if (!g_str_has_prefix(name, disk))
+                        continue;
+                partition = g_build_filename(directory, name, NULL);
                 if (has_file(partition, "partition"))
                         look_at(look, partition, depth + 1);
         }

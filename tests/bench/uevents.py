@@ -21,26 +21,31 @@ def measure(quick):
     try:
         host = blockhost.BlockHost()
         world.environment(**blockhost.ENVIRONMENT)
+        bare = read_bare(host, LUNS[quick])
         pid = world.start_daemon()
         before = resident(pid)
         luns = [host.add_lun(number) for number in range(LUNS[quick])]
         with profiled(pid):
-            came = follow(world, host, luns, 'add', 'added')
+            came = follow(host, pid, luns, 'add', 'added')
             full = resident(pid)
             check_devices(world, luns)
             nothing_new = settle(host, pid, luns)
-            for lun in luns:
-                host.remove_lun(lun)
-            went = follow(world, host, luns, 'remove', 'removed')
+            remove(host, luns)
+            went = follow(host, pid, luns, 'remove', 'removed')
         check_devices(world, [])
         if host.dropped(pid):
             raise AssertionError('%d uevents were lost' % host.dropped(pid))
-        report(len(luns), read_bare(world, host, luns), came, nothing_new, went)
+        report(len(luns), bare, came, nothing_new, went)
         row('memory of the service, {:,} LUNs of {:,} block devices'.format(
             len(luns), came['events']), 'before they came: ' + megabytes(before), megabytes(full),
             '', '')
     finally:
         world.stop()
+
+
+def remove(host, luns):
+    for lun in luns:
+        host.remove_lun(lun)
 
 
 def processor_time(pid):
@@ -55,7 +60,8 @@ def processor_time(pid):
 @contextlib.contextmanager
 def ready(name, *arguments):
     """One of the compiled tools that first says "ready", and at its end tells what it saw."""
-    process = subprocess.Popen([BUILD + '/' + name, *arguments], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([BUILD + '/' + name, *arguments], stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, **blockhost.ENVIRONMENT})
     try:
         if process.stdout.readline() != 'ready\n':
             raise AssertionError(name + ' does not start')
@@ -65,18 +71,19 @@ def ready(name, *arguments):
         process.wait()
 
 
-def read_bare(world, host, luns):
-    """Of a bare monitor that reads the same events while the service is not there."""
-    world.stop_daemon()
+def read_bare(host, count):
+    """Of a bare monitor that reads the same events, before the service is there."""
+    luns = [host.add_lun(number) for number in range(count)]
     with ready('bare-uevents', str(len(luns) * (blockhost.PATHS + 1))) as result:
         events = host.announce(luns)
         found = result()
-    return {'events': events, 'wall': found['at'] - host.began * 1e3, 'cpu': found['cpu']}
+    remove(host, luns)
+    return {'events': events, 'wall': found['at'] - host.began * 1e3, 'read': found['cpu'],
+            'cpu': found['cpu'] + found['look']}
 
 
-def follow(world, host, luns, action, kind):
+def follow(host, pid, luns, action, kind):
     """From the first event until the last signal."""
-    pid = world.owner_pid()
     with ready('client', 'follow', str(len(luns))) as result:
         cpu = processor_time(pid)
         events = host.announce(luns, action)
@@ -109,17 +116,20 @@ def check_devices(world, luns):
         raise AssertionError('of %d LUNs %d are listed' % (len(luns), len(found)))
 
 
-def report(n_luns, bare, came, nothing_new, went):
-    def processor(found):
-        return '%s (%.0f µs each)' % (milliseconds(found['cpu']),
-                                      found['cpu'] / found['events'] * 1e3)
+def each(found, name='cpu'):
+    return '%s (%.0f µs each)' % (milliseconds(found[name]), found[name] / found['events'] * 1e3)
 
-    for what, found in (('{:,} LUNs come'.format(n_luns), came), ('nothing is new', nothing_new),
-                        ('they go', went)):
-        row('{:,} uevents at once, {}: processor time'.format(found['events'], what),
-            'bare libudev monitor: ' + processor(bare), processor(found),
-            '%.1f' % (found['cpu'] / bare['cpu']), '')
-    row('until the last signal of them that come', 'bare monitor: ' + milliseconds(bare['wall']),
-        milliseconds(came['wall']), '%.1f' % (came['wall'] / bare['wall']), '')
-    say('signals: of them that come %d added and %d changed, until the last of them that go: %s' % (
-        came['added'], came['changed'], milliseconds(went['wall'])))
+
+def report(n_luns, bare, came, nothing_new, went):
+    what = '{:,} uevents at once, '.format(came['events'])
+    program = 'bare libudev program: '
+    row(what + '{:,} LUNs of {} paths and a map come: processor time'.format(n_luns, blockhost.PATHS),
+        program + each(bare), each(came), '%.1f' % (came['cpu'] / bare['cpu']), '')
+    row(what + 'nothing is new', program + each(bare), each(nothing_new),
+        '%.1f' % (nothing_new['cpu'] / bare['cpu']), '')
+    row(what + 'they go', program + each(bare, 'read'), each(went),
+        '%.1f' % (went['cpu'] / bare['read']), '')
+    say('the last signal of them that come: after %s, of them that go: after %s (the bare program '
+        'has read the last event after %s); %d added, %d changed' % (
+            milliseconds(came['wall']), milliseconds(went['wall']), milliseconds(bare['wall']),
+            came['added'], came['changed']))
