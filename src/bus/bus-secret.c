@@ -16,8 +16,8 @@
 #include <systemd/sd-id128.h>
 #include <unistd.h>
 
-#define CLIENT_MAX 8 /* two for each of some calls that are made at once */
-#define USER_MAX   32
+#define CLIENT_MAX 32 /* Cockpit's bridge is one client, whatever pages there are */
+#define USER_MAX   64
 #define ALL_MAX    256
 
 typedef struct DlBusSecret {

@@ -20,7 +20,7 @@ from client import ROOT
 DIRECTORY = '/run/directlun/secret'
 LIMITS_EXCEEDED = lab.BUS_NAME + '.Error.LimitsExceeded'
 SECRET = 'a secret of 18 byt'
-CLIENT_MAX, USER_MAX = 8, 32
+CLIENT_MAX, USER_MAX = 32, 64
 
 
 class Base(caller.QuietTestCase):

@@ -171,6 +171,9 @@ class TestCase(service.TestCase):
                              page=self.page, path='%s/%s.png' % (directory, name))
 
     def shot(self, name):
-        """A picture of this state, which axe must find nothing wrong with."""
+        """A picture of this state, which axe must find nothing wrong with. Colours that are still on
+        their way to it are waited for."""
+        self.js('''await page.waitForFunction(() => document.getAnimations().every(
+                each => each.effect.getComputedTiming().iterations === Infinity))''')
         self._picture(name)
         self.assertEqual(self.js('return t.axe(page)'), [], name)

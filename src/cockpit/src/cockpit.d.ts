@@ -38,6 +38,12 @@ declare namespace cockpit {
         close(problem?: string): void;
     }
 
+    interface Channel {
+        send(data: string): void;
+        control(options: { command: string }): void;
+        addEventListener(type: 'close', handler: (event: unknown, options: DBusError) => void): void;
+    }
+
     interface Location {
         path: string[];
         options: Record<string, string | string[]>;
@@ -48,6 +54,7 @@ declare namespace cockpit {
     const location: Location;
 
     function dbus(name: string | null, options?: { bus?: string; superuser?: string }): DBusClient;
+    function channel(options: { payload: string; unix: string; superuser?: string }): Channel;
     function variant(type: string, value: unknown): DBusVariant;
     function gettext(text: string): string;
     function format(template: string, ...values: unknown[]): string;

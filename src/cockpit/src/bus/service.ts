@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The methods of the service, as functions.
 
+import type { Chap } from '../model/chap';
 import { service } from './client';
 import { ROOT } from './model';
+import { handOverChap } from './secret';
 import { dictionary, list, plain, text, texts } from './values';
 
 export interface Device {
@@ -43,13 +45,27 @@ async function act(path: string, iface: string, method: string, opts: Options, m
     return service.call({ path, iface, method, type: 'a{sv}', args: [options(opts, more)] });
 }
 
-export async function discoverTargets(address: string, port: number, opts: Options = {}): Promise<string[]> {
+export async function discoverTargets(address: string, port: number, chap: Chap | null, opts: Options = {}): Promise<string[]> {
+    const given = chap && await handOverChap(chap);
     const [targets] = await service.call({
         path: ROOT, iface: 'Manager', method: 'DiscoverTargets', type: 'sqa{sv}',
-        args: [address, port, options(opts)],
+        args: [address, port, options(opts, given && chap
+            ? { user: s(chap.user), 'secret-token': s(given.token), ...given.target }
+            : {})],
     });
     return texts(targets);
 }
+
+const credentials = (path: string, user: string, token: string, more: Variants) => service.call({
+    path, iface: 'Target', method: 'SetCredentialsByToken', type: 'ssa{sv}', args: [user, token, more],
+});
+
+export async function setCredentials(path: string, chap: Chap, opts: Options = {}): Promise<unknown> {
+    const { token, target } = await handOverChap(chap);
+    return credentials(path, chap.user, token, options(opts, target));
+}
+
+export const removeCredentials = (path: string, opts: Options = {}) => credentials(path, '', '', options(opts));
 
 export async function createVDisk(guid: string, alias: string, description: string, opts: Options = {}): Promise<string> {
     const [vdisk] = await service.call({

@@ -40,7 +40,7 @@ const Steps = ({ current }: { current: Step }) => (
 export const AddDisk = ({ vm = '', close }: { vm?: string; close: () => void }) => {
     const { model } = useService();
     const [step, setStep] = useState<Step>(vm && model.luns.size > 0 ? 'choose' : 'discover');
-    const [portal, setPortal] = useState<Portal>({ address: '', port: '3260' });
+    const [portal, setPortal] = useState<Portal>({ address: '', port: '3260', chap: null });
     const [found, setFound] = useState<string[]>([]);
     const [targets, setTargets] = useState<string[] | null>(null); // null: all that are known
     const [row, setRow] = useState<DiskRow | null>(null);

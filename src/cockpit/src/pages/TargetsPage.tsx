@@ -6,6 +6,7 @@ import { Button } from '@patternfly/react-core';
 import { connectTarget, forgetTarget, rescanTarget, unmanageTarget } from '../bus/service';
 import type { Target } from '../bus/types';
 import { AskButton, Question } from '../components/Ask';
+import { Credentials } from '../components/Credentials';
 import { PagedTable, type Column } from '../components/PagedTable';
 import { TargetState } from '../components/Status';
 import { useAllowed, useService } from '../hooks';
@@ -68,6 +69,7 @@ const keyOf = ({ target, users }: Row, name: Name) => {
 const Actions = ({ row: { target, users } }: { row: Row }) => {
     const mayConnect = useAllowed('connect');
     const mayUnmanage = useAllowed('unmanage');
+    const mayAuthenticate = useAllowed('manage-credentials');
     const inUse = users.length > 0;
     return (
         <Flex gap={{ default: 'gapSm' }} flexWrap={{ default: 'nowrap' }}>
@@ -87,6 +89,8 @@ const Actions = ({ row: { target, users } }: { row: Row }) => {
                 onClick={() => tasks.start(_("Look at the LUNs again"), options => rescanTarget(target.path, options))}>
                 {_("Rescan")}
             </Button>
+            <AskButton variant="secondary" size="sm" isDisabled={!mayAuthenticate}
+                dialog={close => <Credentials target={target} close={close} />}>{_("Credentials")}</AskButton>
             <AskButton variant="secondary" size="sm" isDanger isDisabled={!mayUnmanage} dialog={close => (
                 <Question title={_("Forget the target?")} verb={_("Forget")} close={close}
                     act={options => forgetTarget(target.path, options)}>
