@@ -66,16 +66,18 @@ static void read_hctl(DlBlockDevice *d)
         unsigned long long lun;
         int size;
 
-        d->host = find_part(d->sysfs, "host");
         for (char **part = parts; *part; part++) {
                 size = 0;
                 if (sscanf(*part, "%u:%u:%u:%llu%n", &host, &channel, &target, &lun, &size) < 4 ||
                     (*part)[size])
                         continue;
                 d->hctl = g_strdup(*part);
+                /* the first in the path is another's with NPIV: the physical port's */
+                d->host = g_strdup_printf("host%u", host);
                 d->lun = lun_of_kernel(lun);
                 return;
         }
+        d->host = find_part(d->sysfs, "host");
 }
 
 static void set_portal(DlBlockDevice *d, const char *address, const char *port)
@@ -177,8 +179,10 @@ static void read_id_path(DlBlockDevice *d, const char *path)
                 read_iscsi_of_path(d, path);
         else if (strstr(path, "-fc-"))
                 read_address_of(d, path, "-fc-", DL_BLOCK_FC);
-        else if (strstr(path, "-sas-"))
+        else if (strstr(path, "-sas-0x"))
                 read_address_of(d, path, "-sas-", DL_BLOCK_SAS);
+        else if (strstr(path, "-sas-")) /* "-sas-exp0x…-phy6-lun-0": the address is an expander's */
+                d->transport = DL_BLOCK_SAS;
 }
 
 /* ---- NVMe ----------------------------------------------------------------------------------- */

@@ -3,7 +3,31 @@
 
 #include "mock-host.h"
 
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/sysmacros.h>
+
+/* ---- a socket that overflows ---------------------------------------------------------------- */
+
+static bool is_losing;
+
+/* In place of the C library's, for libudev: while it loses, each event is gone, and the kernel says
+ * so as it does when a socket's buffer was full. The mocked socket blocks its sender instead. */
+__attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+        ssize_t (*receive)(int, struct msghdr *, int) = dlsym(RTLD_NEXT, "recvmsg");
+        ssize_t size = receive(fd, message, flags);
+
+        if (!is_losing || size < 0)
+                return size;
+        errno = ENOBUFS;
+        return -1;
+}
+
+/* ---- one at a time -------------------------------------------------------------------------- */
 
 static void test_come_go_change(MockHost *host, gconstpointer data)
 {
@@ -25,6 +49,118 @@ static void test_come_go_change(MockHost *host, gconstpointer data)
         mock_unplug(host, disk);
         mock_wait_until(host, mock_is_gone, OTHER);
         g_assert_null(dl_block_devices_find_name(host->devices, "sdb"));
+}
+
+/* It is gone before anybody has looked. */
+static void test_vanished(MockHost *host, gconstpointer data)
+{
+        mock_start(host);
+        g_autofree char *disk = mock_add_iscsi_disk(host, 1, "sdb", 16, GUID);
+        umockdev_testbed_remove_device(host->bed, disk);
+        g_autofree char *other = mock_add_iscsi_disk(host, 2, "sdc", 32, OTHER);
+        mock_wait_until(host, mock_is_there, OTHER);
+        g_assert_true(mock_is_gone(host, GUID));
+        g_assert_false(mock_is_told(host, GUID));
+
+        umockdev_testbed_uevent(host->bed, other, "change"); /* the last that is heard of it */
+        umockdev_testbed_remove_device(host->bed, other);
+        mock_wait_until(host, mock_is_gone, OTHER);
+}
+
+/* The kernel gives its name and number to another disk in the same moment. */
+static void test_name_again(MockHost *host, gconstpointer data)
+{
+        g_autofree char *disk = mock_add_iscsi_disk(host, 1, "sdb", 16, GUID);
+
+        mock_start(host);
+        mock_unplug(host, disk);
+        mock_remove_link(host, "/sys/block", "sdb"); /* which umockdev leaves behind */
+        g_autofree char *other = mock_add_iscsi_disk(host, 2, "sdb", 16, OTHER);
+        mock_wait_until(host, mock_is_there, OTHER);
+        mock_wait_until(host, mock_is_gone, GUID);
+        const DlBlockDevice *d = mock_path_of(host, OTHER, 0);
+        g_assert_true(dl_block_devices_find_name(host->devices, "sdb") == d);
+        g_assert_true(dl_block_devices_find_devnum(host->devices, makedev(8, 16)) == d);
+        g_assert_cmpuint(g_hash_table_size(host->told), ==, 2);
+}
+
+/* ---- many ----------------------------------------------------------------------------------- */
+
+/* The mocked socket holds less than the kernel's. */
+static void drain(const MockHost *host)
+{
+        while (sd_event_run(host->event, 0) > 0)
+                ;
+}
+
+enum {
+        LOSS_DISKS = 20,
+        LOSS_GONE = 5,  /* the first of them go */
+        LOSS_GROWN = 5, /* the next grow */
+        LOSS_NEW = 5,   /* and some come */
+};
+
+static char *add_numbered(const MockHost *host, const char *adapter, unsigned i)
+{
+        g_autofree char *guid = g_strdup_printf("36001405dddddddddddddddd%08x", i);
+        g_autofree char *hctl = g_strdup_printf("9:0:0:%u", i);
+        g_autofree char *name = g_strdup_printf("sdy%u", i);
+        const char *properties[] = {"ID_BUS", "scsi", "ID_SERIAL", guid, NULL};
+        g_autofree char *scsi = mock_add_scsi(host, adapter, hctl);
+
+        return mock_add_disk(host, scsi, name, i, properties);
+}
+
+/* Just what sysfs has now. */
+static bool is_as_sysfs(const MockHost *host, const void *what)
+{
+        g_autoptr(GPtrArray) luns = dl_block_devices_list(host->devices);
+
+        if (luns->len != LOSS_DISKS - LOSS_GONE + LOSS_NEW)
+                return false;
+        for (unsigned i = 0; i < luns->len; i++) {
+                const DlBlockLun *lun = luns->pdata[i];
+                const DlBlockDevice *d = lun->paths->pdata[0];
+                unsigned number = i + LOSS_GONE;
+                uint64_t sectors = number < LOSS_GONE + LOSS_GROWN ? 131072 : 65536;
+                g_autofree char *guid = g_strdup_printf("36001405dddddddddddddddd%08x", number);
+
+                if (strcmp(lun->guid, guid) != 0 || lun->paths->len != 1 ||
+                    d->size != sectors * 512)
+                        return false;
+        }
+        return true;
+}
+
+static void test_overflow(MockHost *host, gconstpointer data)
+{
+        g_autoptr(GPtrArray) disks = g_ptr_array_new_with_free_func(g_free);
+        g_autofree char *adapter = mock_add(host, "scsi", "host9", NULL, NULL, NULL);
+
+        for (unsigned i = 0; i < LOSS_DISKS; i++)
+                g_ptr_array_add(disks, add_numbered(host, adapter, i));
+        mock_start(host);
+        is_losing = true;
+        for (unsigned i = 0; i < LOSS_GONE + LOSS_GROWN; i++) {
+                if (i < LOSS_GONE) {
+                        mock_unplug(host, disks->pdata[i]);
+                } else {
+                        umockdev_testbed_set_attribute(host->bed, disks->pdata[i], "size",
+                                                       "131072");
+                        umockdev_testbed_uevent(host->bed, disks->pdata[i], "change");
+                }
+                drain(host);
+        }
+        for (unsigned i = 0; i < LOSS_NEW; i++) {
+                g_ptr_array_add(disks, add_numbered(host, adapter, LOSS_DISKS + i));
+                drain(host);
+        }
+        mock_wait_until(host, is_as_sysfs, NULL);
+        is_losing = false;
+        g_assert_cmpuint(g_hash_table_size(host->told), ==, LOSS_GONE + LOSS_GROWN + LOSS_NEW);
+
+        mock_unplug(host, disks->pdata[LOSS_DISKS]); /* events are heard again */
+        mock_wait_until(host, mock_is_gone, "36001405dddddddddddddddd00000014");
 }
 
 enum {
@@ -52,13 +188,6 @@ static double cpu(void)
         getrusage(RUSAGE_SELF, &usage);
         return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / G_USEC_PER_SEC;
-}
-
-/* The mocked socket holds less than the kernel's. */
-static void drain(const MockHost *host)
-{
-        while (sd_event_run(host->event, 0) > 0)
-                ;
 }
 
 static void test_flood(MockHost *host, gconstpointer data)
@@ -95,6 +224,9 @@ int main(int argc, char **argv)
 #define ADD(name, test)                                                                            \
         g_test_add("/block-events/" name, MockHost, NULL, mock_begin, test, mock_end)
         ADD("come-go-change", test_come_go_change);
+        ADD("vanished", test_vanished);
+        ADD("name-again", test_name_again);
+        ADD("overflow", test_overflow);
         ADD("flood", test_flood);
 #undef ADD
         return g_test_run();
