@@ -329,6 +329,28 @@ static void forget_failure(DlBlockDevices *b, struct udev_device *device)
                 set_failed(b, devnum, false);
 }
 
+/* What has become of the paths meanwhile nobody tells any more: one that was reinstated would stay
+ * failed for ever, while one that fails does so again with the next command. */
+static void lose_events(DlBlockDevices *b)
+{
+        GHashTableIter iter;
+        gpointer devnum;
+
+        g_hash_table_iter_init(&iter, b->failed);
+        while (g_hash_table_iter_next(&iter, &devnum, NULL)) {
+                DlBlockDevice *device = dl_block_table_get_devnum(b->table, *(const dev_t *)devnum);
+
+                if (device) {
+                        device->is_failed = false;
+                        dl_block_table_touch(b->table, device);
+                }
+                g_hash_table_iter_remove(&iter);
+        }
+        if (!b->is_scan_wanted)
+                dl_notice("Events of block devices were lost; looking at all of them");
+        dl_block_devices_look(b);
+}
+
 static int on_events(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
         DlBlockDevices *b = userdata;
@@ -338,8 +360,7 @@ static int on_events(sd_event_source *source, int fd, uint32_t revents, void *us
                 struct udev_device *device = udev_monitor_receive_device(b->monitor);
 
                 if (!device && errno == ENOBUFS) {
-                        dl_notice("Events of block devices were lost; looking at all of them");
-                        dl_block_devices_look(b);
+                        lose_events(b);
                         continue;
                 }
                 if (!device)

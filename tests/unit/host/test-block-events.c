@@ -163,6 +163,44 @@ static void test_overflow(MockHost *host, gconstpointer data)
         mock_wait_until(host, mock_is_gone, "36001405dddddddddddddddd00000014");
 }
 
+static void send_path_event(const MockHost *host, const char *action)
+{
+        umockdev_testbed_set_property(host->bed, "/sys/devices/dm-0", "DM_ACTION", action);
+        umockdev_testbed_set_property(host->bed, "/sys/devices/dm-0", "DM_PATH", "8:16");
+        umockdev_testbed_uevent(host->bed, "/sys/devices/dm-0", "change");
+}
+
+static bool is_failed(const MockHost *host, const void *guid)
+{
+        return mock_path_of(host, guid, 0)->is_failed;
+}
+
+static bool is_good(const MockHost *host, const void *guid)
+{
+        return !is_failed(host, guid);
+}
+
+/* Only an event tells that a path is good again. */
+static void test_lost_reinstatement(MockHost *host, gconstpointer data)
+{
+        g_autofree char *disk = mock_add_iscsi_disk(host, 1, "sdb", 16, GUID);
+        const char *paths[] = {disk, NULL};
+
+        mock_start(host);
+        mock_add_map(host, GUID, paths);
+        mock_wait_until(host, mock_is_held, "sdb");
+        send_path_event(host, "PATH_FAILED");
+        mock_wait_until(host, is_failed, GUID);
+        g_hash_table_remove_all(host->told);
+        is_losing = true;
+        send_path_event(host, "PATH_REINSTATED");
+        mock_wait_until(host, is_good, GUID);
+        is_losing = false;
+        mock_wait_until(host, mock_is_told, GUID);
+        send_path_event(host, "PATH_FAILED");
+        mock_wait_until(host, is_failed, GUID);
+}
+
 enum {
         FLOOD_DISKS = 100,
         FLOOD_EVENTS = 10000
@@ -227,6 +265,7 @@ int main(int argc, char **argv)
         ADD("vanished", test_vanished);
         ADD("name-again", test_name_again);
         ADD("overflow", test_overflow);
+        ADD("lost-reinstatement", test_lost_reinstatement);
         ADD("flood", test_flood);
 #undef ADD
         return g_test_run();
