@@ -351,6 +351,17 @@ class Demo:
         subprocess.run(['bash', '--norc', '-i'], cwd='/run/lab', env=environment)
 
 
+def inside_gui(path, url):
+    import demo_gui
+    import lab
+    world = lab.Lab()
+    try:
+        demo_gui.show(world, Teller(), path, url)
+    finally:
+        world.stop()
+    return 0
+
+
 def inside(keep):
     os.environ['SYSTEMD_PAGER'] = ''
     teller = Teller()
@@ -370,11 +381,12 @@ def inside(keep):
 
 # ---- outside -------------------------------------------------------------------------------------
 
-def build(work):
+def build(work, gui):
     """A build for use, not for tests: its directory."""
     directory = work + '/build'
+    page = '-Dcockpit=' + ('enabled' if gui else 'disabled')
     with open(work + '/build.log', 'w+') as log:
-        for command in (['meson', 'setup', directory, TOP, '-Dtests=false', '-Dman=false'],
+        for command in (['meson', 'setup', directory, TOP, '-Dtests=false', '-Dman=false', page],
                         ['ninja', '-C', directory]):
             if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log,
                               stderr=subprocess.STDOUT, timeout=900).returncode:
@@ -384,25 +396,37 @@ def build(work):
     return directory
 
 
-def outside(work, keep):
+def outside(work, arguments):
+    import door
     import namespace
     import runner
-    print('building', flush=True)
-    environment = runner.lab_environment(build(work), work)
+    given = os.environ.get('DL_BUILD')
+    if not given:
+        print('building', flush=True)
+    environment = runner.lab_environment(given or build(work, arguments.gui), work)
     environment['DL_LAB_LOGS'] = work + '/logs/demo'
     os.makedirs(environment['DL_LAB_LOGS'])
+    words = ['--keep'] if arguments.keep else []
+    if arguments.gui:
+        path = work + '/page'
+        words = ['--gui', path, 'http://%s:%d' % (door.LOOPBACK, door.Door(path).port)]
     command = namespace.command('/usr/bin/python3', '-B', os.path.abspath(__file__), '--inside',
-                                *(['--keep'] if keep else []))
+                                *words)
     return subprocess.run(command, env=environment, preexec_fn=namespace.die_with_parent).returncode
 
 
 def main():
     if sys.argv[1] == '--inside':
+        if sys.argv[2:3] == ['--gui']:
+            return inside_gui(*sys.argv[3:])
         return inside('--keep' in sys.argv)
     parser = argparse.ArgumentParser(prog='tests/demo')
-    parser.add_argument('--keep', action='store_true',
-                        help='afterwards, a shell in the lab, to go on by hand')
-    return outside(sys.argv[1], parser.parse_args(sys.argv[2:]).keep)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument('--keep', action='store_true',
+                      help='afterwards, a shell in the lab, to go on by hand')
+    what.add_argument('--gui', action='store_true',
+                      help='nothing of that, but the page in Cockpit, for your own browser')
+    return outside(sys.argv[1], parser.parse_args(sys.argv[2:]))
 
 
 if __name__ == '__main__':
