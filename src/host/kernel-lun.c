@@ -8,7 +8,8 @@
 #include <string.h>
 
 enum {
-        NAMES_MAX = 1024 /* holders, or paths */
+        NAMES_MAX = 1024, /* holders, or paths */
+        LINES_MAX = 4096, /* of a record of udev */
 };
 
 #define SECTOR 512 /* bytes: the kernel's unit of sizes, whatever the disk's is */
@@ -70,6 +71,18 @@ static bool is_map_ready(const char *sysfs, const char *udev, const char *map)
         g_autofree char *suspended = read_text(sysfs, map, "dm/suspended");
 
         return record && g_strcmp0(suspended, "1") != 0;
+}
+
+bool dl_kernel_has_link(const char *sysfs, const char *udev, const char *name, const char *link)
+{
+        g_autofree char *record = read_record(sysfs, udev, name);
+        g_auto(GStrv) lines = record ? g_strsplit(record, "\n", LINES_MAX) : NULL;
+
+        for (char **line = lines; line && *line && g_str_has_prefix(link, "/dev/"); line++)
+                if (g_str_has_prefix(*line, "S:") &&
+                    g_str_equal(*line + strlen("S:"), link + strlen("/dev/")))
+                        return true;
+        return false;
 }
 
 char *dl_kernel_guid(const char *sysfs, const char *name)

@@ -7,8 +7,6 @@
 #include "core/steps/kernel-connect.h"
 #include "host/kernel-lun.h"
 
-#include <string.h>
-
 /* The disks that the sessions have at the numbers of this LUN, DlKernelDisk. */
 static GPtrArray *disks_of(const DlTarget *target, const DlLun *lun, unsigned *ret_wanted)
 {
@@ -75,16 +73,15 @@ static const char *whole_of(const char *guid, const DlKernelLun *kernel, unsigne
         return NULL;
 }
 
-/* udev makes a name anew when a path comes into a map: the record of the device, and what this
- * service has read of it, may be there without the link. */
+/* The name that a guest is given, as this service has read it, must be one that udev's record has
+ * now. (The links themselves are not seen from the service's own /dev.) */
 static bool is_named(const DlLun *lun, const char *whole, GError **error)
 {
+        const DlCore *core = lun->object.core;
         const DlBlockLun *block = dl_lun_kernel(lun);
         const char *node = block ? block->node : "";
-        g_autofree char *link = *node ? g_file_read_link(node, NULL) : NULL;
-        const char *end = link ? strrchr(link, '/') : NULL;
 
-        if (link && g_str_equal(end ? end + 1 : link, whole))
+        if (*node && dl_kernel_has_link(core->sysfs, core->udev, whole, node))
                 return true;
         g_set_error(error, DL_ERROR, DL_ERROR_TIMED_OUT,
                     "%s is %s on this host, and udev has not made the name that stays (%s); see "

@@ -15,7 +15,7 @@ typedef struct Silent {
 } Silent;
 
 static struct {
-        char *path, *sysfs, *udev, *link, *socket;
+        char *path, *sysfs, *udev, *socket;
         int fd;
         sd_event *event;
         sd_event_source *source;
@@ -127,16 +127,16 @@ void fake_kernel_map(void)
         }
 }
 
-const char *fake_kernel_link(const char *name)
+void fake_kernel_name(const char *name)
 {
-        g_autofree char *directory = g_path_get_dirname(fake.link);
-        g_autofree char *to = g_strconcat("../../", name, NULL);
+        static const char named[] = "S:disk/by-id/lasting-" FAKE_KERNEL_GUID "\nI:1\n";
 
-        (void)unlink(fake.link);
-        g_assert_cmpint(g_mkdir_with_parents(directory, 0700), ==, 0);
-        if (name)
-                g_assert_cmpint(symlink(to, fake.link), ==, 0);
-        return fake.link;
+        put(g_strcmp0(name, "dm-0") == 0 ? named : "I:1\n", -1, "udev/data/b254:0");
+        for (unsigned i = 0; i < fake.n_disks; i++) {
+                const char disk[] = {'s', 'd', (char)('a' + i), '\0'};
+
+                put(g_strcmp0(name, disk) == 0 ? named : "I:1\n", -1, "udev/data/b8:%u", i);
+        }
 }
 
 unsigned fake_kernel_n_sessions(void)
@@ -255,7 +255,6 @@ void fake_kernel_prepare(CoreFixture *f)
         fake.path = g_dir_make_tmp("directlun-kernel-XXXXXX", NULL);
         fake.sysfs = g_build_filename(fake.path, "sys", NULL);
         fake.udev = g_build_filename(fake.path, "udev", NULL);
-        fake.link = g_build_filename(fake.path, "disk/by-id/lasting", NULL);
         fake.socket = g_build_filename(fake.path, "helper.sock", NULL);
         fake.event = f->event;
         fake.connections = g_array_new(FALSE, FALSE, sizeof(Silent));
@@ -287,7 +286,6 @@ void fake_kernel_end(void)
         g_free(fake.path);
         g_free(fake.sysfs);
         g_free(fake.udev);
-        g_free(fake.link);
         g_free(fake.socket);
         g_free(fake.iface);
 }

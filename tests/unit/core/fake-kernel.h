@@ -39,5 +39,7 @@ unsigned fake_kernel_n_disks(void);
 void fake_kernel_drop_sessions(void);
 /* multipath puts its map over all disks that are there. */
 void fake_kernel_map(void);
-/* A link of udev's to the device, by its kernel name; name NULL: it goes. Returns its path. */
-const char *fake_kernel_link(const char *name);
+/* What udev calls the device lastingly: it has made that name for the device with this kernel name,
+ * and for no other; NULL: for none. */
+#define FAKE_KERNEL_NODE "/dev/disk/by-id/lasting-" FAKE_KERNEL_GUID
+void fake_kernel_name(const char *name);
