@@ -19,16 +19,16 @@ typedef struct ConnectArgs {
 static bool check_data_path(const ConnectArgs *args, GError **error)
 {
         static const char *const data_paths[] = {"auto", "qemu", "block", NULL};
-        bool block = g_strcmp0(args->data_path, "block") == 0;
+        bool qemu = g_strcmp0(args->data_path, "qemu") == 0;
 
         if (args->data_path && !g_strv_contains(data_paths, args->data_path)) {
                 g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
                             "data-path must be auto, qemu or block");
                 return false;
         }
-        if (args->paths > PATHS_MAX || (args->paths > 0 && !block)) {
+        if (args->paths > PATHS_MAX || (args->paths > 0 && qemu)) {
                 g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
-                            "paths is for data-path block, and at most %d", PATHS_MAX);
+                            "paths is not for data-path qemu, and at most %d", PATHS_MAX);
                 return false;
         }
         return true;
@@ -58,12 +58,15 @@ static void clear_connect(void *args)
 static DlJob *start_connect(DlBusCall *call, void *args, void *object, const DlRequest *request,
                             GError **error)
 {
-        ConnectArgs *a = args;
-        const char *const *guids = (const char *const *)a->guids;
+        const ConnectArgs *a = args;
+        const DlConnectSpec spec = {
+                .guids = (const char *const *)a->guids,
+                .pin = a->pin,
+                .data_path = a->data_path,
+                .n_paths = a->paths,
+        };
 
-        if (g_strcmp0(a->data_path, "block") == 0)
-                return dl_flow_connect_by_kernel(object, request, guids, a->paths, a->pin, error);
-        return dl_flow_connect(object, request, guids, a->pin, error);
+        return dl_flow_connect(object, request, &spec, error);
 }
 
 static int method_connect(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
@@ -256,6 +259,16 @@ DL_BUS_GETTER(get_foreign, DlTarget, target, reply)
         return sd_bus_message_append(reply, "b", target->foreign);
 }
 
+DL_BUS_GETTER(get_data_path, DlTarget, target, reply)
+{
+        return sd_bus_message_append(reply, "s", dl_target_data_path(target));
+}
+
+DL_BUS_GETTER(get_data_path_reason, DlTarget, target, reply)
+{
+        return dl_bus_append_text(reply, target->data_path_why);
+}
+
 DL_BUS_GETTER(get_users, DlTarget, target, reply)
 {
         g_autoptr(GPtrArray) users = dl_target_users((DlTarget *)target);
@@ -314,6 +327,8 @@ const sd_bus_vtable dl_bus_target_vtable[] = {
         DL_BUS_CHANGES("Portals", "a(sqq)", get_portals),
         DL_BUS_CHANGES("State", "s", get_state),
         DL_BUS_CHANGES("Managed", "b", get_managed),
+        DL_BUS_CHANGES("DataPath", "s", get_data_path),
+        DL_BUS_CHANGES("DataPathReason", "s", get_data_path_reason),
         DL_BUS_CHANGES("Foreign", "b", get_foreign),
         DL_BUS_CHANGES("Users", "ao", get_users),
         DL_BUS_CHANGES("HasCredentials", "b", get_has_credentials),

@@ -43,9 +43,11 @@ struct DlCore {
         bool are_devices_known;        /* all that were there at the start */
         bool is_virt_looked_at;        /* or cannot be: see dl_core_is_ready() */
         char *initiator_name;
-        DlHelper *helper;  /* for what takes root */
-        const char *sysfs; /* "/sys"; static */
-        const char *udev;  /* "/run/udev"; static */
+        DlHelper *helper;         /* for what takes root */
+        const char *sysfs;        /* "/sys"; static */
+        const char *udev;         /* "/run/udev"; static */
+        const char *unix_sockets; /* "/proc/self/net/unix"; static */
+        const char *multipathd;   /* "/run/multipathd.pid"; static */
 
         GHashTable *objects[_DL_KIND_MAX]; /* id → object, which owns its id */
         GHashTable *luns_by_target;        /* IQN → set of DlLun with a path through it */

@@ -180,6 +180,8 @@ DlCore *dl_core_new(sd_event *event, const DlSettings *settings, const DlCoreObs
         core->helper = dl_helper_new(event, settings->helper_socket);
         core->sysfs = "/sys";
         core->udev = "/run/udev";
+        core->unix_sockets = "/proc/self/net/unix";
+        core->multipathd = "/run/multipathd.pid";
         core->operations = g_hash_table_new(NULL, NULL);
         core->calls = g_hash_table_new(NULL, NULL);
         core->lun_rows = dl_lun_rows_new(core);

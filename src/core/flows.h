@@ -53,18 +53,20 @@ DlJob *dl_flow_discover(DlCore *core, const DlRequest *request, const char *addr
 DlJob *dl_flow_add_target(DlCore *core, const DlRequest *request, const char *iqn,
                           const DlPortalArg *portals, size_t n_portals, GError **error);
 
-/* Proves the target on its portals and keeps it: until Unmanage if pin, else until its first user
- * is gone or nobody came in time. With guids (NULL-terminated, may be NULL) it succeeds only if
- * each is there and usable: LunNotVisible else. Action: connect. */
-DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const char *const *guids,
-                       bool pin, GError **error);
+/* Borrowed. */
+typedef struct DlConnectSpec {
+        const char *const *guids; /* NULL-terminated, may be NULL */
+        bool pin;
+        const char *data_path; /* NULL: "auto", which core/steps/kernel-choice.h tells of */
+        unsigned n_paths;      /* by the kernel: so many of each LUN are enough; 0: all */
+} DlConnectSpec;
 
-/* The same by sessions of the host's kernel, for the data path block: of each of the guids, over
- * n_paths (0: all) of them, there is a device that can be used. Also PathsInconsistent, TimedOut.
- */
-DlJob *dl_flow_connect_by_kernel(DlTarget *target, const DlRequest *request,
-                                 const char *const *guids, unsigned n_paths, bool pin,
-                                 GError **error);
+/* Proves the target on its portals and keeps it: until Unmanage if pin, else until its first user
+ * is gone or nobody came in time. With guids it succeeds only if each is there and usable:
+ * LunNotVisible else. By sessions of the host's kernel there is a device of each of the guids that
+ * can be used; also PathsInconsistent, TimedOut. Action: connect. */
+DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const DlConnectSpec *spec,
+                       GError **error);
 
 /* Lets go. InUse while a running VM uses it, unless force. Action: unmanage. */
 DlJob *dl_flow_unmanage(DlTarget *target, const DlRequest *request, GError **error);

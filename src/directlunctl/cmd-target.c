@@ -96,9 +96,9 @@ static const GOptionEntry connect_options[] = {
         {"guid", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &guids,
          "succeed only if this LUN is there and usable (may be repeated)", "GUID"},
         {"data-path", 0, 0, G_OPTION_ARG_FILENAME, &data_path,
-         "qemu, or block: by sessions of this host's kernel", "PATH"},
+         "auto (default), qemu, or block: by sessions of this host's kernel", "PATH"},
         {"paths", 0, 0, G_OPTION_ARG_INT, &n_paths,
-         "with data path block, so many paths to each LUN are enough (default: all)", "N"},
+         "by data path block, so many paths to each LUN are enough (default: all)", "N"},
         {},
 };
 

@@ -28,6 +28,7 @@ typedef enum SettingType {
         TYPE_INITIATOR,
         TYPE_URI,
         TYPE_PATH,
+        TYPE_DATA_PATH,
 } SettingType;
 
 typedef struct Setting {
@@ -84,6 +85,9 @@ static const Setting table[] = {
         {"iSCSI", "HoldTimeoutSec", FIELD(hold_timeout_usec), TYPE_TIME, "600", 100 * MSEC,
          86400 * SEC, "How long a connection that was asked for is held while nothing uses it."},
 
+        {"iSCSI", "DataPath", FIELD(data_path), TYPE_DATA_PATH, "auto", 0, 0,
+         "Whose initiator targets are connected by where it is not told: QEMU's, or this host's kernel's."},
+
         {"Libvirt", "Uri", FIELD(libvirt_uri), TYPE_URI, "qemu:///system", 0, 0,
          "The libvirt connection whose virtual machines are served."},
         {"Libvirt", "AttachTimeoutSec", FIELD(attach_timeout_usec), TYPE_TIME, "30", 100 * MSEC,
@@ -115,6 +119,8 @@ static const Setting table[] = {
         {"Paths", "HelperSocket", FIELD(helper_socket), TYPE_PATH, "/run/directlun-helper.sock", 0,
          0, "The socket of the helper that does what takes root; see directlun-helper(8)."},
 };
+
+static const char *const data_paths[] = {"auto", "qemu", "block", NULL};
 
 static const struct {
         const char *name;
@@ -197,6 +203,8 @@ static bool string_valid(SettingType type, const char *text)
                 return initiator_name_valid(text);
         case TYPE_URI:
                 return strstr(text, ":/") && !strchr(text, ' ');
+        case TYPE_DATA_PATH:
+                return g_strv_contains(data_paths, text);
         default:
                 return g_path_is_absolute(text);
         }
@@ -243,6 +251,8 @@ static char *describe_type(const Setting *s)
                 return g_strdup("an iSCSI name");
         case TYPE_URI:
                 return g_strdup("a libvirt URI");
+        case TYPE_DATA_PATH:
+                return g_strdup("auto, qemu or block");
         default:
                 return g_strdup("an absolute path");
         }
@@ -429,6 +439,7 @@ void dl_settings_free(DlSettings *settings)
         if (!settings)
                 return;
         g_free(settings->initiator_name);
+        g_free(settings->data_path);
         g_free(settings->libvirt_uri);
         g_free(settings->image_directory);
         g_free(settings->state_directory);

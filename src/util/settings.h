@@ -34,6 +34,7 @@ typedef struct DlSettings {
         uint64_t command_timeout_usec;
         uint64_t check_interval_usec;
         uint64_t hold_timeout_usec;
+        char *data_path; /* "auto", "qemu", "block" */
 
         /* [Libvirt] */
         char *libvirt_uri;

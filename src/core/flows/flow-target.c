@@ -4,7 +4,7 @@
 
 #include "core/model/attachment-index.h"
 #include "core/records/lun-rows.h"
-#include "core/steps/kernel-connect.h"
+#include "core/steps/kernel-choice.h"
 #include "core/steps/kernel-leave.h"
 #include "core/steps/disk-xml.h"
 #include "core/steps/operation.h"
@@ -15,7 +15,8 @@ typedef struct TargetWork {
         DlTarget *target; /* acquired: it cannot go away */
         GStrv guids;      /* wanted; NULL: none in particular */
         bool pin;
-        bool by_kernel, was_by_kernel;
+        DlDataPath data_path; /* as asked for */
+        bool was_by_kernel;
         unsigned n_paths;
         DlChap chap, before; /* own copies */
 } TargetWork;
@@ -121,50 +122,52 @@ static void check_wanted(DlOperation *op)
 }
 
 /* What fails here is let go of when the job does not need the target any more. */
-static void on_kernel_connected(const GError *error, void *userdata)
+static void on_chosen(const GError *error, bool by_kernel, void *userdata)
 {
-        const TargetWork *work = ((DlOperation *)userdata)->data;
+        DlOperation *op = userdata;
+        const DlTarget *target = ((TargetWork *)op->data)->target;
 
-        if (error)
-                work->target->by_kernel = work->was_by_kernel;
-        on_done(error, userdata);
+        if (!error)
+                dl_op_report(op, "Connected by data path %s: %s", dl_target_data_path(target),
+                             target->data_path_why);
+        on_done(error, op);
 }
 
-static void connect_kernel(DlOperation *op)
+static void choose(DlOperation *op)
 {
         TargetWork *work = op->data;
 
-        if (!work->by_kernel) {
-                dl_op_next(op);
-                return;
-        }
         work->was_by_kernel = work->target->by_kernel;
-        work->target->by_kernel = true;
         dl_op_wait(op,
-                   dl_kernel_connect_start(work->target, (const char *const *)work->guids,
-                                           work->n_paths, on_kernel_connected, op),
-                   (void (*)(void *))dl_kernel_connect_cancel);
+                   dl_kernel_choice_start(work->target, work->data_path,
+                                          (const char *const *)work->guids, work->n_paths,
+                                          on_chosen, op),
+                   (void (*)(void *))dl_kernel_choice_cancel);
 }
 
-static void disconnect_kernel(DlOperation *op)
+static void undo_choose(DlOperation *op)
 {
         TargetWork *work = op->data;
 
-        if (work->by_kernel)
-                work->target->by_kernel = work->was_by_kernel;
+        work->target->by_kernel = work->was_by_kernel;
         dl_op_next(op);
 }
 
-static void tell_kernel(DlOperation *op)
+static void tell_choice(DlOperation *op)
 {
         const TargetWork *work = op->data;
+        g_autofree char *why = NULL;
+        DlDataPath choice = dl_kernel_choose(work->target, work->data_path, &why);
 
-        if (work->by_kernel) {
-                dl_op_would(op, "log the kernel in to target %s where it is not",
-                            work->target->object.id);
-                for (GStrv guid = work->guids; guid && *guid; guid++)
-                        dl_op_would(op, "make %s appear in the kernel", *guid);
+        if (choice == DL_DATA_PATH_QEMU) {
+                dl_op_report(op, "Data path qemu: %s", why);
+                dl_op_next(op);
+                return;
         }
+        dl_op_would(op, "log the kernel in to target %s where it is not (data path block: %s)",
+                    work->target->object.id, why);
+        for (GStrv guid = work->guids; guid && *guid; guid++)
+                dl_op_would(op, "make %s appear in the kernel", *guid);
         dl_op_next(op);
 }
 
@@ -201,8 +204,6 @@ static void keep(DlOperation *op)
         TargetWork *work = op->data;
 
         dl_target_hold(work->target);
-        if (work->by_kernel && !work->was_by_kernel)
-                dl_persist_target(work->target);
         dl_op_result(op, work->target);
         dl_op_next(op);
 }
@@ -216,15 +217,14 @@ static void keep_luns(DlOperation *op)
 static const DlStep connect_steps[] = {
         {"connecting", ask, .dry = ask},
         {"connecting", check_wanted, .dry = check_wanted},
-        {"connecting the kernel", connect_kernel, disconnect_kernel, .dry = tell_kernel},
+        {"connecting the kernel", choose, undo_choose, .dry = tell_choice},
         {"connecting", keep_luns, .firm = true, .dry = dl_op_next},
         {"connecting", pin, .firm = true, .dry = tell_pin},
         {"connecting", keep, .dry = tell_keep},
 };
 
-static TargetWork *start_connect(DlTarget *target, const DlRequest *request,
-                                 const char *const *guids, bool pinned, DlJob **ret_job,
-                                 GError **error)
+DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const DlConnectSpec *spec,
+                       GError **error)
 {
         TargetWork *work;
         DlOperation *op = start(target, "connect", request, connect_steps,
@@ -232,33 +232,11 @@ static TargetWork *start_connect(DlTarget *target, const DlRequest *request,
 
         if (!op)
                 return NULL;
-        work->guids = g_strdupv((char **)guids);
-        work->pin = pinned;
-        *ret_job = &op->job;
-        return work;
-}
-
-DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const char *const *guids,
-                       bool pinned, GError **error)
-{
-        DlJob *job = NULL;
-
-        (void)start_connect(target, request, guids, pinned, &job, error);
-        return job;
-}
-
-DlJob *dl_flow_connect_by_kernel(DlTarget *target, const DlRequest *request,
-                                 const char *const *guids, unsigned n_paths, bool pinned,
-                                 GError **error)
-{
-        DlJob *job = NULL;
-        TargetWork *work = start_connect(target, request, guids, pinned, &job, error);
-
-        if (work) {
-                work->by_kernel = true;
-                work->n_paths = n_paths;
-        }
-        return job;
+        work->guids = g_strdupv((char **)spec->guids);
+        work->pin = spec->pin;
+        work->data_path = dl_data_path(spec->data_path);
+        work->n_paths = spec->n_paths;
+        return &op->job;
 }
 
 /* ---- unmanage ------------------------------------------------------------------------------ */

@@ -15,6 +15,8 @@ static void describe_target(JsonBuilder *b, DlObject *object)
         dl_json_add_string(b, "state", dl_target_state_name(target->state));
         dl_json_add_bool(b, "managed", dl_target_is_managed(target));
         dl_json_add_bool(b, "pinned", target->pinned);
+        dl_json_add_string(b, "data-path", dl_target_data_path(target));
+        dl_json_add_string(b, "data-path-reason", target->data_path_why);
         dl_json_add_bool(b, "has-credentials", dl_target_has_credentials(target));
         dl_json_add_string(b, "last-error", dl_last_error_message(&target->last_error));
         json_builder_set_member_name(b, "portals");

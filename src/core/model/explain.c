@@ -174,12 +174,31 @@ static void explain_content(const DlLun *lun, GPtrArray *facts)
 
 /* ---- data path ----------------------------------------------------------------------------- */
 
-/* What "auto" would choose now. */
+/* Of its target. */
+static bool is_first_of(const DlLun *lun, unsigned index)
+{
+        for (unsigned i = 0; i < index; i++)
+                if (strcmp(((const DlPath *)lun->paths->pdata[i])->iqn,
+                           ((const DlPath *)lun->paths->pdata[index])->iqn) == 0)
+                        return false;
+        return true;
+}
+
+/* How its targets are connected, and what "auto" would choose for a disk now. */
 static void explain_data_path(const DlLun *lun, GPtrArray *facts)
 {
         const DlBlockLun *kernel = dl_lun_kernel(lun);
         g_autoptr(GError) error = NULL;
 
+        for (unsigned i = 0; i < lun->paths->len; i++) {
+                const DlPath *path = lun->paths->pdata[i];
+                const DlTarget *target = DL_LOOKUP_TARGET(lun->object.core, path->iqn);
+
+                if (target && target->data_path_why && is_first_of(lun, i))
+                        add(facts, "connection", target->object.id,
+                            g_strdup_printf("Target %s is connected by data path %s: %s", path->iqn,
+                                            dl_target_data_path(target), target->data_path_why));
+        }
         if (kernel && dl_block_check(lun, true, false, &error))
                 add(facts, "data-path", "block",
                     g_strdup_printf("This host's kernel has it: VMs get it as %s, unless data path "

@@ -8,7 +8,7 @@
 
 typedef struct DlFact {
         const char *about;      /* "status", "holder", "unknown", "content", "data-path",
-                                 * "unmanage" */
+                                 * "connection", "unmanage" */
         char *name;             /* the status; as in Holders; a VM; the kind of content; the IQN */
         char *text;             /* for people */
         const DlObject *object; /* VM or target; NULL: none */

@@ -40,6 +40,7 @@ static void copy_target(DlCore *scratch, const DlTarget *from)
         to->users_mark = from->users_mark;
         to->secret_given = from->secret_given;
         to->by_kernel = from->by_kernel;
+        to->data_path_why = g_strdup(from->data_path_why);
         to->foreign = from->foreign;
         to->has_sessions = from->has_sessions;
         dl_object_publish(&to->object);

@@ -66,6 +66,7 @@ void dl_target_free(DlTarget *target)
         g_ptr_array_unref(target->portals);
         g_free(target->user);
         g_free(target->target_user);
+        g_free(target->data_path_why);
         dl_secret_unref(target->secret);
         dl_secret_unref(target->target_secret);
         dl_last_error_clear(&target->last_error);
@@ -270,6 +271,22 @@ GPtrArray *dl_target_users(DlTarget *target)
         return users;
 }
 
+const char *dl_target_data_path(const DlTarget *target)
+{
+        return target->by_kernel ? "block" : target->data_path_why ? "qemu" : "";
+}
+
+void dl_target_set_data_path(DlTarget *target, bool by_kernel, const char *why)
+{
+        const char *before = dl_target_data_path(target);
+
+        target->by_kernel = by_kernel;
+        if (dl_set_string(&target->data_path_why, why))
+                dl_object_changed(&target->object, "DataPathReason");
+        if (dl_target_data_path(target) != before)
+                dl_object_changed(&target->object, "DataPath");
+}
+
 bool dl_target_is_managed(const DlTarget *target)
 {
         return target->was_managed;
@@ -343,7 +360,7 @@ static void let_go(DlTarget *target)
         target->next_check_usec = 0;
         g_array_set_size(target->resized, 0);
         if (target->object.core->vms_known) /* else a VM may be about to need it */
-                target->by_kernel = false;
+                dl_target_set_data_path(target, false, NULL);
         dl_kernel_leave(target);
 }
 

@@ -123,6 +123,7 @@ void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata)
         dl_json_add_string(b, "target-user", target->target_user);
         dl_json_add_bool(b, "pinned", target->pinned);
         dl_json_add_bool(b, "by-kernel", target->by_kernel);
+        dl_json_add_string(b, "data-path-why", target->data_path_why);
         json_builder_set_member_name(b, "portals");
         json_builder_begin_array(b);
         for (unsigned i = 0; i < target->portals->len; i++) {
@@ -370,6 +371,7 @@ void dl_persist_load_target(DlCore *core, const char *iqn, JsonObject *row)
         }
         target->pinned = dl_json_bool(row, "pinned");
         target->by_kernel = dl_json_bool(row, "by-kernel");
+        target->data_path_why = g_strdup(dl_json_string(row, "data-path-why", NULL));
         target->user = g_strdup(dl_json_string(row, "user", NULL));
         target->target_user = g_strdup(dl_json_string(row, "target-user", NULL));
         if (target->user)

@@ -4,6 +4,7 @@
 #include "core/steps/kernel-usable.h"
 
 #include "core/model/lun-kernel.h"
+#include "core/steps/kernel-choice.h"
 #include "core/steps/kernel-connect.h"
 #include "host/kernel-lun.h"
 
@@ -34,11 +35,6 @@ static GPtrArray *disks_of(const DlTarget *target, const DlLun *lun, unsigned *r
         return found;
 }
 
-static bool has_multipath(void)
-{
-        return g_file_test("/run/multipathd.pid", G_FILE_TEST_EXISTS);
-}
-
 static bool is_consistent(const char *guid, const DlKernelLun *kernel, GError **error)
 {
         if (kernel->wrong)
@@ -56,20 +52,20 @@ static bool is_consistent(const char *guid, const DlKernelLun *kernel, GError **
 
 /* The map that is complete, or the only disk of what multipath does not take; else NULL, and what
  * is missing. */
-static const char *whole_of(const char *guid, const DlKernelLun *kernel, unsigned wanted,
-                            GError **error)
+static const char *whole_of(const DlCore *core, const char *guid, const DlKernelLun *kernel,
+                            unsigned wanted, GError **error)
 {
         if (kernel->n_paths >= wanted && kernel->n_mapped >= wanted && kernel->map_ready &&
             !kernel->map_resizes)
                 return kernel->map;
         if (kernel->n_paths == 1 && wanted == 1 && !kernel->map &&
-            (!kernel->is_claimed || !has_multipath()))
+            (!kernel->is_claimed || !dl_kernel_has_multipath(core)))
                 return kernel->name;
         g_set_error(error, DL_ERROR, DL_ERROR_TIMED_OUT,
                     "%s has %u of %u paths in the kernel, %u of them in a map of multipath%s; see "
                     "multipath -ll",
                     guid, kernel->n_paths, wanted, kernel->n_mapped,
-                    has_multipath() ? "" : ", whose daemon does not run");
+                    dl_kernel_has_multipath(core) ? "" : ", whose daemon does not run");
         return NULL;
 }
 
@@ -104,9 +100,16 @@ int dl_kernel_usable(const DlTarget *target, const char *guid, unsigned n_paths,
                             "No session with %s shows %s", target->object.id, guid);
                 return -1;
         }
+        if (n_paths > wanted) { /* logins are over: no path will come */
+                g_set_error(error, DL_ERROR, DL_ERROR_PORTAL_UNREACHABLE,
+                            "%s is to have %u paths, and the kernel is logged in to %s at %u "
+                            "portals that show it; see its PortalStates",
+                            guid, n_paths, target->object.id, wanted);
+                return -1;
+        }
         dl_kernel_lun_look(core->sysfs, core->udev, guid, disks, &kernel);
         if (!is_consistent(guid, &kernel, error))
                 return -1;
-        whole = whole_of(guid, &kernel, n_paths > 0 ? n_paths : wanted, error);
+        whole = whole_of(core, guid, &kernel, n_paths > 0 ? n_paths : wanted, error);
         return whole && is_named(lun, whole, error);
 }

@@ -12,6 +12,6 @@
 /*
  * n_paths: so many are enough; 0: one for each session that shows it. 1: it can be used. 0: not
  * yet, the error (TimedOut) tells what is missing. -1: it will not be, whatever is waited for:
- * LunNotVisible, PathsInconsistent.
+ * LunNotVisible, PathsInconsistent, PortalUnreachable (there are not so many sessions).
  */
 int dl_kernel_usable(const DlTarget *target, const char *guid, unsigned n_paths, GError **error);

@@ -15,7 +15,7 @@ typedef struct Silent {
 } Silent;
 
 static struct {
-        char *path, *sysfs, *udev, *socket;
+        char *path, *sysfs, *udev, *socket, *sockets, *multipathd;
         int fd;
         sd_event *event;
         sd_event_source *source;
@@ -256,6 +256,8 @@ void fake_kernel_prepare(CoreFixture *f)
         fake.sysfs = g_build_filename(fake.path, "sys", NULL);
         fake.udev = g_build_filename(fake.path, "udev", NULL);
         fake.socket = g_build_filename(fake.path, "helper.sock", NULL);
+        fake.sockets = g_build_filename(fake.path, "sockets", NULL);
+        fake.multipathd = g_build_filename(fake.path, "multipathd.pid", NULL);
         fake.event = f->event;
         fake.connections = g_array_new(FALSE, FALSE, sizeof(Silent));
         g_free(f->settings->helper_socket);
@@ -269,8 +271,21 @@ void fake_kernel_prepare(CoreFixture *f)
                 0);
 }
 
+void fake_host_has(bool iscsid, bool multipathd)
+{
+        put(iscsid ? "0: 00000002 00000000 00010000 0001 01 9 @ISCSIADM_ABSTRACT_NAMESPACE\n" : "",
+            -1, "sockets");
+        if (multipathd)
+                put("1\n", -1, "multipathd.pid");
+        else
+                (void)unlink(fake.multipathd);
+}
+
 void fake_kernel_start(CoreFixture *f)
 {
+        fake_host_has(true, true);
+        f->core->unix_sockets = fake.sockets;
+        f->core->multipathd = fake.multipathd;
         f->core->sysfs = fake.sysfs;
         f->core->udev = fake.udev;
 }
@@ -287,5 +302,7 @@ void fake_kernel_end(void)
         g_free(fake.sysfs);
         g_free(fake.udev);
         g_free(fake.socket);
+        g_free(fake.sockets);
+        g_free(fake.multipathd);
         g_free(fake.iface);
 }

@@ -21,6 +21,9 @@ typedef enum FakeAnswer {
         FAKE_ANSWER_IS_LONG,
 } FakeAnswer;
 
+/* open-iscsi's daemon, and multipath's; they are there from the start. */
+void fake_host_has(bool iscsid, bool multipathd);
+
 /* Sets the paths of the fixture's core, which has started, and of its settings; a socket first. */
 void fake_kernel_prepare(CoreFixture *f); /* before the core starts: where the socket is */
 void fake_kernel_start(CoreFixture *f);   /* after: where sysfs is */

@@ -137,7 +137,7 @@ static DlJob *discover(CoreFixture *f, const DlRequest *request)
 
 static DlJob *connect_pinned(CoreFixture *f, const DlRequest *request)
 {
-        return dl_flow_connect(target_of(f), request, NULL, true, NULL);
+        return dl_flow_connect(target_of(f), request, &(DlConnectSpec){.pin = true}, NULL);
 }
 
 static DlJob *rescan(CoreFixture *f, const DlRequest *request)

@@ -154,15 +154,19 @@ static void test_connect(CoreFixture *f, gconstpointer data)
         CoreResult result;
         DlRequest request = dry_request(f, &result);
 
-        expect(f, dl_flow_connect(target_of(f), &request, wanted, true, NULL), &result, -1,
-               "Would pin target " IQN "\nWould keep target " IQN " connected\n");
+        expect(f,
+               dl_flow_connect(target_of(f), &request,
+                               &(DlConnectSpec){.guids = wanted, .pin = true}, NULL),
+               &result, -1, "Would pin target " IQN "\nWould keep target " IQN " connected\n");
         g_assert_cmpuint(fake_iscsi_n_asked("p1"), ==, 1); /* it was looked at */
         request = dry_request(f, &result);
-        expect(f, dl_flow_connect(target_of(f), &request, missing, true, NULL), &result,
-               DL_ERROR_LUN_NOT_VISIBLE, "");
+        expect(f,
+               dl_flow_connect(target_of(f), &request,
+                               &(DlConnectSpec){.guids = missing, .pin = true}, NULL),
+               &result, DL_ERROR_LUN_NOT_VISIBLE, "");
         fake_portal_fails("p1", DL_ERROR_AUTH_FAILED);
         request = dry_request(f, &result);
-        expect(f, dl_flow_connect(target_of(f), &request, NULL, false, NULL), &result,
+        expect(f, dl_flow_connect(target_of(f), &request, &(DlConnectSpec){}, NULL), &result,
                DL_ERROR_AUTH_FAILED, "");
 }
 
@@ -173,7 +177,7 @@ static void test_connect_cancelled(CoreFixture *f, gconstpointer data)
         DlRequest request = dry_request(f, &result);
 
         fake_portal_is_silent("p1");
-        DlJob *job = dl_flow_connect(target_of(f), &request, NULL, true, NULL);
+        DlJob *job = dl_flow_connect(target_of(f), &request, &(DlConnectSpec){.pin = true}, NULL);
         CORE_WAIT(f, fake_iscsi_in_flight() > 0);
         g_assert_true(dl_job_cancel(job, NULL));
         expect(f, job, &result, DL_ERROR_CANCELLED, "");
@@ -185,7 +189,8 @@ static void test_the_core_goes(CoreFixture *f, gconstpointer data)
         DlRequest request = dry_request(f, &result);
 
         fake_portal_is_silent("p1");
-        g_assert_nonnull(dl_flow_connect(target_of(f), &request, NULL, true, NULL));
+        g_assert_nonnull(
+                dl_flow_connect(target_of(f), &request, &(DlConnectSpec){.pin = true}, NULL));
         CORE_WAIT(f, fake_iscsi_in_flight() > 0);
         core_fixture_stop(f);
         g_assert_cmpuint(result.n_done, ==, 0);
@@ -215,7 +220,8 @@ static void test_unmanage_and_forget(CoreFixture *f, gconstpointer data)
         CoreResult result;
         DlRequest request = core_request(f, &result);
 
-        g_assert_nonnull(dl_flow_connect(target_of(f), &request, NULL, true, NULL));
+        g_assert_nonnull(
+                dl_flow_connect(target_of(f), &request, &(DlConnectSpec){.pin = true}, NULL));
         core_expect(&result, -1);
         request = dry_request(f, &result);
         expect(f, dl_flow_unmanage(target_of(f), &request, NULL), &result, -1,

@@ -439,7 +439,7 @@ static void test_silent_portal_is_no_proof(CoreFixture *f, gconstpointer data)
 
         fake_portal_shows("p2", luns, G_N_ELEMENTS(luns));
         dl_target_add_portal(target, "p2", 3260, 0);
-        dl_flow_connect(target, &request, NULL, true, NULL);
+        dl_flow_connect(target, &request, &(DlConnectSpec){.pin = true}, NULL);
         core_expect(&result, -1);
         g_assert_cmpint(target->state, ==, DL_TARGET_CONNECTED);
 

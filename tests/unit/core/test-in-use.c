@@ -36,7 +36,7 @@ static DlTarget *connect_target(CoreFixture *f)
         DlRequest request = core_request(f, &result);
 
         dl_target_add_portal(target, "p1", 3260, 0);
-        g_assert_nonnull(dl_flow_connect(target, &request, NULL, true, NULL));
+        g_assert_nonnull(dl_flow_connect(target, &request, &(DlConnectSpec){.pin = true}, NULL));
         core_expect(&result, -1);
         return target;
 }
@@ -449,7 +449,8 @@ static void test_explain(CoreFixture *f, gconstpointer data)
         g_assert_nonnull(find_fact(blank, "content", "nothing"));
         g_assert_false(find_fact(blank, "unmanage", IQN)->refused);
         g_assert_nonnull(find_fact(blank, "data-path", "qemu"));
-        g_assert_cmpuint(blank->len, ==, 4);
+        g_assert_nonnull(find_fact(blank, "connection", IQN));
+        g_assert_cmpuint(blank->len, ==, 5);
 
         g_autoptr(GPtrArray) used = dl_lun_explain(lun(f, TABLE));
         g_assert_nonnull(find_fact(used, "holder", "partition-table:dos"));

@@ -19,6 +19,7 @@ typedef struct World {
         DlBlockDevice path, map;
         DlBlockLun kernel;
         DlTarget *target;
+        DlConnectSpec spec;
         CoreResult result;
 } World;
 
@@ -49,6 +50,8 @@ static DlBlockDevice device_of(const char *name)
         };
 }
 
+static const char *const guids[] = {GUID, NULL};
+
 static void begin(World *w, gconstpointer n_portals)
 {
         core_fixture_open(&w->core);
@@ -69,6 +72,7 @@ static void begin(World *w, gconstpointer n_portals)
                                  .holders = g_new0(char *, 1),
                                  .node = ""};
         g_ptr_array_add(w->kernel.paths, &w->path);
+        w->spec = (DlConnectSpec){.guids = guids, .data_path = "block"};
 }
 
 static void end(World *w, gconstpointer data)
@@ -84,11 +88,10 @@ static void end(World *w, gconstpointer data)
 
 static void ask(World *w)
 {
-        static const char *const guids[] = {GUID, NULL};
         DlRequest request = core_request(&w->core, &w->result);
         g_autoptr(GError) error = NULL;
 
-        g_assert_nonnull(dl_flow_connect_by_kernel(w->target, &request, guids, 0, false, &error));
+        g_assert_nonnull(dl_flow_connect(w->target, &request, &w->spec, &error));
 }
 
 /* What udev and multipath make of the LUN, and which device has the lasting name; NULL: none. */
@@ -131,10 +134,7 @@ static void test_name_of_map(World *w, gconstpointer data)
 
 static void test_name_of_disk(World *w, gconstpointer data)
 {
-        if (g_file_test("/run/multipathd.pid", G_FILE_TEST_EXISTS)) {
-                g_test_skip("this machine has a multipathd");
-                return;
-        }
+        fake_host_has(true, false);
         ask(w);
         CORE_WAIT(&w->core, fake_kernel_n_disks() == 1);
         show(w, false, NULL);
@@ -156,6 +156,114 @@ static void test_by_event(World *w, gconstpointer data)
         g_assert_cmpuint(dl_now() - told, <, 400000);
 }
 
+/* ---- auto ---------------------------------------------------------------------------------- */
+
+/* It is the kernel: the sessions, the LUN, its map and its name are made. */
+static void come_by_kernel(World *w)
+{
+        CORE_WAIT(&w->core, fake_kernel_n_disks() == 2);
+        fake_kernel_map();
+        show(w, true, "dm-0");
+        core_expect(&w->result, -1);
+        g_assert_cmpstr(dl_target_data_path(w->target), ==, "block");
+}
+
+static void assert_by_qemu(World *w, const char *why)
+{
+        core_expect(&w->result, -1);
+        g_assert_cmpstr(dl_target_data_path(w->target), ==, "qemu");
+        if (!strstr(w->target->data_path_why, why))
+                g_error("not '%s' but '%s'", why, w->target->data_path_why);
+        g_assert_cmpint(w->target->state, ==, DL_TARGET_CONNECTED);
+        g_assert_cmpint(w->target->last_error.code, <, 0);
+        CORE_WAIT(&w->core, fake_kernel_n_sessions() == 0);
+}
+
+static void set_default(World *w, const char *data_path)
+{
+        g_free(w->core.settings->data_path);
+        w->core.settings->data_path = g_strdup(data_path);
+}
+
+static void test_auto(World *w, gconstpointer data)
+{
+        w->spec.data_path = NULL;
+        ask(w);
+        come_by_kernel(w);
+        g_assert_cmpstr(w->target->data_path_why, ==, "this host has what it takes");
+        g_assert_cmpuint(core_fixture_saw(&w->core, "changed target " IQN), >, 0);
+
+        ask(w); /* what is there is used */
+        core_expect(&w->result, -1);
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_LOGIN), ==, 2);
+}
+
+static void test_setting(World *w, gconstpointer data)
+{
+        w->spec.data_path = "auto";
+        set_default(w, "qemu");
+        ask(w);
+        assert_by_qemu(w, "setting DataPath");
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_LOGIN), ==, 0);
+
+        set_default(w, "block");
+        ask(w);
+        come_by_kernel(w);
+        w->spec.data_path = "qemu"; /* somebody else needs the kernel's */
+        ask(w);
+        core_expect(&w->result, -1);
+        g_assert_true(w->target->by_kernel);
+}
+
+static void test_lacks_means(World *w, gconstpointer data)
+{
+        w->spec.data_path = "auto";
+        fake_host_has(false, true);
+        ask(w);
+        assert_by_qemu(w, "iscsid does not run");
+        fake_host_has(true, false);
+        ask(w);
+        assert_by_qemu(w, "multipathd does not run");
+        fake_host_has(true, true);
+        g_free(w->core.settings->helper_socket);
+        w->core.settings->helper_socket = g_strdup("/nonexistent/socket");
+        ask(w);
+        assert_by_qemu(w, "no directlun-helper.socket");
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_LOGIN), ==, 0);
+}
+
+/* That it lacks them turns out only when they are used. */
+static void test_host_fails(World *w, gconstpointer data)
+{
+        w->spec.data_path = "auto";
+        for (FakeAnswer answer = FAKE_ANSWER_FAILS; answer <= FAKE_ANSWER_IS_LONG; answer++) {
+                if (answer == FAKE_ANSWER_IS_SILENT) /* takes its time: see the bus tier */
+                        continue;
+                fake_helper_does(DL_HELPER_LOGIN, answer, DL_ERROR_FAILED);
+                ask(w);
+                assert_by_qemu(w, "this host's kernel could not: ");
+        }
+}
+
+static void test_target_fails(World *w, gconstpointer data)
+{
+        static const int codes[] = {DL_ERROR_AUTH_FAILED, DL_ERROR_PORTAL_UNREACHABLE,
+                                    DL_ERROR_TARGET_NOT_FOUND};
+
+        w->spec.data_path = "auto";
+        for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
+                fake_helper_does(DL_HELPER_LOGIN, FAKE_ANSWER_FAILS, codes[i]);
+                ask(w);
+                core_expect(&w->result, codes[i]);
+                g_assert_false(w->target->by_kernel);
+        }
+        fake_portal_fails("192.0.2.1", DL_ERROR_PORTAL_UNREACHABLE);
+        fake_portal_fails("192.0.2.2", DL_ERROR_PORTAL_UNREACHABLE);
+        ask(w);
+        core_expect(&w->result, DL_ERROR_PORTAL_UNREACHABLE);
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_LOGIN), ==, 6);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -164,5 +272,10 @@ int main(int argc, char **argv)
         ADD("name-of-map", 2, test_name_of_map);
         ADD("name-of-disk", 1, test_name_of_disk);
         ADD("by-event", 2, test_by_event);
+        ADD("auto", 2, test_auto);
+        ADD("setting", 2, test_setting);
+        ADD("lacks-means", 2, test_lacks_means);
+        ADD("host-fails", 2, test_host_fails);
+        ADD("target-fails", 2, test_target_fails);
         return g_test_run();
 }

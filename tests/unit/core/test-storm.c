@@ -137,7 +137,7 @@ static DlJob *start_with_target(Storm *s)
                 return dl_flow_add_target(s->core.core, &request, iqns[n], args, 2, NULL);
         switch (any(s, 6)) {
         case 0:
-                return dl_flow_connect(target, &request, NULL, any(s, 2), NULL);
+                return dl_flow_connect(target, &request, &(DlConnectSpec){.pin = any(s, 2)}, NULL);
         case 1:
                 return dl_flow_unmanage(target, &request, NULL);
         case 2:

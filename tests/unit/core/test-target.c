@@ -47,7 +47,7 @@ static void connect_to(CoreFixture *f, DlTarget *target, bool pin, int code)
         CoreResult result;
         DlRequest request = core_request(f, &result);
 
-        g_assert_nonnull(dl_flow_connect(target, &request, NULL, pin, NULL));
+        g_assert_nonnull(dl_flow_connect(target, &request, &(DlConnectSpec){.pin = pin}, NULL));
         core_expect(&result, code);
         g_assert_cmpuint(target->n_jobs, ==, 0);
 }
@@ -168,7 +168,7 @@ static void test_connecting(CoreFixture *f, gconstpointer data)
         DlJob *job;
 
         fake_portal_is_silent("p1");
-        job = dl_flow_connect(target, &request, NULL, false, NULL);
+        job = dl_flow_connect(target, &request, &(DlConnectSpec){}, NULL);
         CORE_WAIT(f, fake_iscsi_in_flight() == 1);
         expect_state(target, "connecting", false);
         g_assert_true(dl_job_cancel(job, NULL));
@@ -206,11 +206,11 @@ static void test_wanted_guids(CoreFixture *f, gconstpointer data)
         DlRequest request = core_request(f, &result);
 
         fake_portal_shows("p1", luns, 1);
-        dl_flow_connect(target, &request, missing, true, NULL);
+        dl_flow_connect(target, &request, &(DlConnectSpec){.guids = missing, .pin = true}, NULL);
         core_expect(&result, DL_ERROR_LUN_NOT_VISIBLE);
         expect_state(target, "disconnected", false); /* nothing of it stays */
         request = core_request(f, &result);
-        dl_flow_connect(target, &request, there, false, NULL);
+        dl_flow_connect(target, &request, &(DlConnectSpec){.guids = there, .pin = false}, NULL);
         core_expect(&result, -1);
         expect_state(target, "connected", true);
 }

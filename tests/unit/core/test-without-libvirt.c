@@ -58,7 +58,8 @@ static void test_reads_and_changes(CoreFixture *f, gconstpointer data)
         dl_flow_add_target(f->core, &request, IQN, &portal, 1, NULL);
         core_expect(&result, -1);
         request = core_request(f, &result);
-        dl_flow_connect(DL_LOOKUP_TARGET(f->core, IQN), &request, NULL, true, NULL);
+        dl_flow_connect(DL_LOOKUP_TARGET(f->core, IQN), &request, &(DlConnectSpec){.pin = true},
+                        NULL);
         core_expect(&result, DL_ERROR_PORTAL_UNREACHABLE);
         request = core_request(f, &result);
         dl_flow_device_list(f->core, &request, NULL, NULL, false, false, NULL);
@@ -112,7 +113,7 @@ static void test_free_in_flight(CoreFixture *f, gconstpointer data)
                 requests[i] = core_request(f, &results[i]);
         dl_flow_discover(f->core, &requests[0], "localhost", 1, &(DlChap){0}, NULL);
         dl_flow_add_target(f->core, &requests[1], "iqn.2026-11.org.example:u", &portal, 1, NULL);
-        dl_flow_connect(target, &requests[2], NULL, true, NULL);
+        dl_flow_connect(target, &requests[2], &(DlConnectSpec){.pin = true}, NULL);
         dl_flow_set_credentials(target, &requests[3], &(DlChap){.user = "u", .secret = secret},
                                 NULL);
         dl_flow_create_vdisk(f->core, &requests[4], GUID, NULL, NULL, NULL);

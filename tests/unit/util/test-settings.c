@@ -107,6 +107,7 @@ static void expect_defaults(const DlSettings *s)
         g_assert_cmpuint(s->command_timeout_usec, ==, 10 * SEC);
         g_assert_cmpuint(s->check_interval_usec, ==, 30 * SEC);
         g_assert_cmpuint(s->hold_timeout_usec, ==, 600 * SEC);
+        g_assert_cmpstr(s->data_path, ==, "auto");
         g_assert_cmpstr(s->libvirt_uri, ==, "qemu:///system");
         g_assert_cmpuint(s->attach_timeout_usec, ==, 30 * SEC);
         g_assert_cmpuint(s->freeze_limit_usec, ==, SEC);
