@@ -127,7 +127,7 @@ def report(n_luns, bare, came, nothing_new, went):
         program + each(bare), each(came), '%.1f' % (came['cpu'] / bare['cpu']), '')
     row(what + 'nothing is new', program + each(bare), each(nothing_new),
         '%.1f' % (nothing_new['cpu'] / bare['cpu']), '')
-    row(what + 'they go', program + each(bare, 'read'), each(went),
+    row(what + 'they go', 'bare libudev program, reading alone: ' + each(bare, 'read'), each(went),
         '%.1f' % (went['cpu'] / bare['read']), '')
     say('the last signal of them that come: after %s, of them that go: after %s (the bare program '
         'has read the last event after %s); %d added, %d changed' % (
