@@ -60,9 +60,8 @@ static char *read_record(const char *sysfs, const char *udev, const char *name)
  * (find_multipaths "smart"). */
 static bool is_claimed(const char *record)
 {
-        const char *value = strstr(record, "\nE:DM_MULTIPATH_DEVICE_PATH=");
-
-        return value && strchr("12", value[strlen("\nE:DM_MULTIPATH_DEVICE_PATH=")]);
+        return strstr(record, "\nE:DM_MULTIPATH_DEVICE_PATH=1") ||
+               strstr(record, "\nE:DM_MULTIPATH_DEVICE_PATH=2");
 }
 
 static bool is_map_ready(const char *sysfs, const char *udev, const char *map)
