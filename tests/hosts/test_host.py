@@ -145,6 +145,17 @@ class TestHost(HostCase):
             self.assertNotEqual(self.host.run('ls', '/var/lib/directlun', user=user,
                                               check=False).returncode, 0)
 
+    def test_opens_sockets_for_secrets(self):
+        path, token = self.manager('AcceptSecret', 'a{sv}', 0, user='alice')
+        self.assertRegex(path, '^/run/directlun/secret/[0-9a-f]{32}$')
+        self.assertRegex(token, '^[0-9a-f]{32}$')
+        for directory in ('/run/directlun', '/run/directlun/secret'):
+            self.assertEqual(self.host.run('stat', '-c', '%U:%G %a', directory, user='alice').stdout,
+                             'directlun:directlun 711\n')
+            self.assertNotEqual(self.host.run('ls', directory, user='alice', check=False).returncode, 0)
+        wait_until(lambda: not self.host.run('ls', '/run/directlun/secret').stdout,
+                   what='the socket of a client that has left going')
+
     def test_security_score(self):
         text = self.host.run('systemd-analyze', 'security', '--no-pager', UNIT).stdout
         exposure = float(text.split('Overall exposure level')[1].split()[2])
