@@ -5,6 +5,7 @@
 #include "core/steps/proof.h"
 #include "core/steps/block-proof.h"
 #include "core/steps/connect.h"
+#include "core/steps/kernel-choice.h"
 
 #include <string.h>
 
@@ -177,6 +178,87 @@ static bool look_elsewhere(DlProof *proof, const GError *error)
         return path;
 }
 
+static void take_block(DlProof *proof, const DlBlockLun *block);
+
+static GError *has_no_device(const char *guid)
+{
+        return g_error_new(DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
+                           "This host's kernel has no device of %s; log in to its target, or go by "
+                           "data path qemu",
+                           guid);
+}
+
+/* The kernel is logged in, and nobody needs it so far but who is about to. */
+static void go_by_kernel(DlProof *proof, const DlBlockLun *block)
+{
+        proof->held = g_steal_pointer(&proof->target);
+        if (!dl_target_is_managed(proof->held))
+                dl_target_hold(proof->held);
+        take_block(proof, block);
+        proof->why = "this host's kernel was logged in to its target";
+}
+
+static bool is_other_way_open(const DlProof *proof, const GError *error)
+{
+        int code = (int)dl_error_code(error);
+
+        return proof->data_path == DL_DATA_PATH_AUTO &&
+               (code == DL_ERROR_LUN_NOT_VISIBLE || code == DL_ERROR_PATHS_INCONSISTENT);
+}
+
+static void on_chosen(const GError *error, bool by_kernel, void *userdata)
+{
+        DlProof *proof = userdata;
+        const DlLun *lun = DL_LOOKUP_LUN(proof->core, proof->guid);
+        const DlBlockLun *block = lun ? dl_lun_kernel(lun) : NULL;
+        g_autoptr(GError) own = error ? g_error_copy(error) : NULL;
+
+        proof->choice = NULL;
+        if (!own && by_kernel && block && dl_block_check(lun, proof->readonly, proof->force, &own))
+                go_by_kernel(proof, block);
+        else if (!own && proof->data_path == DL_DATA_PATH_BLOCK)
+                own = g_error_new(DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
+                                  "This host's kernel was logged in to %s, and has no device of %s",
+                                  proof->iqn, proof->guid);
+        else if (!own || is_other_way_open(proof, own)) {
+                proof->why = "this host's kernel could not have the LUN so that it can be used";
+                g_clear_error(&own);
+        }
+        proof->done(own, proof->userdata);
+}
+
+/* Who connects a target for a disk chooses as Connect does; who finds it connected for QEMU's
+ * initiator leaves it so. A dry run logs nobody in. */
+static bool may_go_by_kernel(DlProof *proof)
+{
+        const DlTarget *target = proof->target;
+        g_autofree char *why = NULL;
+
+        if (proof->data_path == DL_DATA_PATH_QEMU || proof->not_block || proof->core->original)
+                return false;
+        if (proof->data_path == DL_DATA_PATH_AUTO && !target->by_kernel && target->data_path_why &&
+            dl_target_is_managed(target))
+                return false;
+        return dl_kernel_choose(target, DL_DATA_PATH_AUTO, &why) != DL_DATA_PATH_QEMU;
+}
+
+/* By libiscsi it is where it should be. */
+static void choose(DlProof *proof)
+{
+        const char *const guids[] = {proof->guid, NULL};
+
+        if (may_go_by_kernel(proof))
+                proof->choice = dl_kernel_choice_start(proof->target, proof->data_path, guids, 0,
+                                                       on_chosen, proof);
+        else {
+                g_autoptr(GError) error = proof->data_path == DL_DATA_PATH_BLOCK
+                                                  ? has_no_device(proof->guid)
+                                                  : NULL;
+
+                proof->done(error, proof->userdata);
+        }
+}
+
 static void on_asked(const GError *error, void *userdata)
 {
         DlProof *proof = userdata;
@@ -197,6 +279,11 @@ static void on_asked(const GError *error, void *userdata)
         own = error ? g_error_copy(error) : path ? judge(proof, lun, path) : why_unseen(proof, lun);
         if (!path && look_elsewhere(proof, own))
                 return;
+
+        if (!own) {
+                choose(proof);
+                return;
+        }
 
         g_autoptr(GError) first = path ? NULL : g_steal_pointer(&proof->error);
         proof->done(first ? first : own, proof->userdata);
@@ -236,7 +323,7 @@ static void take_block(DlProof *proof, const DlBlockLun *block)
         const DlBlockDevice *path = dl_block_active_path(block);
 
         proof->node = g_strdup(block->node);
-        proof->iqn = path->transport == DL_BLOCK_ISCSI ? g_strdup(path->target) : NULL;
+        dl_set_string(&proof->iqn, path->transport == DL_BLOCK_ISCSI ? path->target : NULL);
         proof->lun = path->lun;
 }
 
@@ -249,6 +336,19 @@ static bool is_of_any_way(const GError *error)
                code == DL_ERROR_INVALID_ARGS;
 }
 
+/* Whether the kernel may be logged in to its target. */
+static bool can_log_in(DlProof *proof, const char *iqn)
+{
+        g_autofree char *why = NULL;
+        bool can;
+
+        choose_target(proof, iqn);
+        can = proof->target && !proof->core->original &&
+              dl_kernel_choose(proof->target, DL_DATA_PATH_AUTO, &why) != DL_DATA_PATH_QEMU;
+        proof->target = NULL;
+        return can;
+}
+
 /* true: the answer is known, error says which. */
 static bool try_block(DlProof *proof, const DlProofWish *wish)
 {
@@ -258,13 +358,10 @@ static bool try_block(DlProof *proof, const DlProofWish *wish)
 
         if (!block) {
                 proof->why = "this host's kernel does not have the LUN";
-                if (only)
-                        proof->error = g_error_new(
-                                DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
-                                "This host's kernel has no device of %s; log in to its target, or "
-                                "go by data path qemu",
-                                wish->guid);
-                return only;
+                if (!only || can_log_in(proof, wish->iqn))
+                        return false;
+                proof->error = has_no_device(wish->guid);
+                return true;
         }
         if (dl_block_check(lun, wish->readonly, wish->force, &proof->error)) {
                 take_block(proof, block);
@@ -297,6 +394,7 @@ DlProof *dl_proof_start(DlCore *core, const DlProofWish *wish,
                 .lun = wish->lun,
                 .readonly = wish->readonly,
                 .force = wish->force,
+                .data_path = wish->data_path,
                 .why = "asked for",
                 .tried = g_ptr_array_new_with_free_func(g_free),
                 .done = done,
@@ -338,6 +436,9 @@ void dl_proof_free(DlProof *proof)
         if (!proof)
                 return;
         dl_connect_cancel(proof->connect);
+        dl_kernel_choice_cancel(proof->choice);
+        if (proof->held)
+                dl_target_release(proof->held);
         if (proof->target)
                 dl_target_release(proof->target);
         sd_event_source_disable_unref(proof->answer);

@@ -52,6 +52,9 @@ typedef struct DlProof {
         DlCore *core;
         char *guid;
         bool readonly, force;
+        DlDataPath data_path; /* as asked for */
+        struct DlKernelChoice *choice;
+        DlTarget *held;    /* acquired, by the kernel */
         GError *not_block; /* why auto does not go by the kernel that has the LUN */
         enum {
                 DL_PROOF_KNOWN, /* the number that it had is looked at */
@@ -68,6 +71,9 @@ typedef struct DlProof {
 } DlProof;
 
 /*
+ * What auto finds nobody connected to is connected as Connect would do it (kernel-choice.h), and so
+ * is block if the kernel has no device yet.
+ *
  * done: once, from the loop, not after a free; error: LunNotFound, LunNotVisible, GuidMismatch,
  * GuidNotUnique, PathsInconsistent, InvalidArgs (the LUN is write-protected and readonly was not
  * asked for), InUse (by this host), or what the portals answer.

@@ -10,6 +10,7 @@
 
 #define IQN  "iqn.2026-11.org.example:t"
 #define GUID FAKE_KERNEL_GUID
+#define VM   "6695eb01-f6a4-8304-79aa-97f2502e193f"
 #define SIZE 4096
 
 static const FakeLun luns[] = {{.number = 1, .guid = GUID, .serial = "s", .capacity = SIZE}};
@@ -56,6 +57,7 @@ static void begin(World *w, gconstpointer n_portals)
 {
         core_fixture_open(&w->core);
         fake_kernel_prepare(&w->core);
+        fake_domain_add(VM, "a", DL_VIRT_SHUTOFF, true);
         core_fixture_start(&w->core);
         fake_kernel_start(&w->core);
         w->target = dl_target_ensure(w->core.core, IQN, NULL);
@@ -264,6 +266,69 @@ static void test_target_fails(World *w, gconstpointer data)
         g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_LOGIN), ==, 6);
 }
 
+/* ---- who needs a connection that is not there ----------------------------------------------- */
+
+static void look_at_portals(World *w)
+{
+        CoreResult result;
+        DlRequest request = core_request(&w->core, &result);
+
+        g_assert_nonnull(dl_flow_rescan(w->target, &request, NULL));
+        core_expect(&result, -1);
+}
+
+static void attach(World *w, const char *data_path)
+{
+        DlDeviceSpec device = {.guid = GUID, .index = -1, .plug = -1, .data_path = data_path};
+        DlRequest request = core_request(&w->core, &w->result);
+        g_autoptr(GError) error = NULL;
+
+        request.force = true; /* nobody can read what is on it */
+        g_assert_nonnull(
+                dl_flow_attach_disk(DL_LOOKUP_VM(w->core.core, VM), &request, &device, &error));
+}
+
+static bool goes_by_block(World *w)
+{
+        g_autoptr(GPtrArray) all = dl_core_list(w->core.core, DL_KIND_ATTACHMENT);
+
+        core_fixture_settle(&w->core);
+        g_assert_cmpuint(all->len, ==, 1);
+        return ((const DlAttachment *)all->pdata[0])->by_block;
+}
+
+static void attach_by_kernel(World *w)
+{
+        look_at_portals(w);
+        attach(w, w->spec.data_path);
+        come_by_kernel(w);
+        g_assert_true(goes_by_block(w));
+        g_assert_true(dl_target_is_managed(w->target)); /* until its user runs, or none comes */
+}
+
+static void test_attach_block(World *w, gconstpointer data)
+{
+        attach_by_kernel(w);
+}
+
+static void test_attach_auto(World *w, gconstpointer data)
+{
+        w->spec.data_path = NULL;
+        attach_by_kernel(w);
+}
+
+/* Somebody has connected it for QEMU: it stays so. */
+static void test_attach_by_qemu(World *w, gconstpointer data)
+{
+        w->spec.data_path = "qemu";
+        ask(w);
+        core_expect(&w->result, -1);
+        attach(w, NULL);
+        core_expect(&w->result, -1);
+        g_assert_false(goes_by_block(w));
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_LOGIN), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -277,5 +342,8 @@ int main(int argc, char **argv)
         ADD("lacks-means", 2, test_lacks_means);
         ADD("host-fails", 2, test_host_fails);
         ADD("target-fails", 2, test_target_fails);
+        ADD("attach-block", 2, test_attach_block);
+        ADD("attach-auto", 2, test_attach_auto);
+        ADD("attach-by-qemu", 2, test_attach_by_qemu);
         return g_test_run();
 }
