@@ -40,7 +40,7 @@ class TestKernelIscsi(vm.TestCase):
         self.assertEqual(glob.glob('/etc/iscsi/nodes/*/*/directlun*'), [])
 
     def test_pain_1_connected_is_usable(self):
-        path = self.by_kernel(self.disk.guid)
+        path = self.by_kernel(self.disk.guid, **{'data-path': 'auto'})
         found = storage.find_map(self.disk.guid)  # at once, without waiting for anything
         self.assertEqual(len(found.paths), 2)
         self.assertEqual(found.size, self.disk.size)
@@ -51,6 +51,8 @@ class TestKernelIscsi(vm.TestCase):
         self.assertEqual(storage.disks(self.other.guid), [])  # nobody has asked for it
         self.assertEqual(self.get(path, 'Target', 'State'), 'connected')
         self.assertFalse(self.get(path, 'Target', 'Foreign'))
+        self.assertEqual(self.get(path, 'Target', 'DataPath'), 'block')  # this host can
+        self.assertEqual(self.get(path, 'Target', 'DataPathReason'), 'this host has what it takes')
 
         sids = storage.sessions()
         self.by_kernel(self.disk.guid, self.other.guid)

@@ -91,7 +91,7 @@ class TestCase(service.Calls, unittest.TestCase):
     def connect(self, target, **options):
         path = self.found_target(target)
         self.addCleanup(self._forget, path)
-        self.call(path, 'Target', 'Connect', '(a{sv})', options)
+        self.method(path, 'Target', 'Connect', **{'data-path': 'qemu', **options})
         return path
 
     def _forget(self, path):
