@@ -127,7 +127,8 @@ class InUse(TestCase):
         self.assertIn('lvm:vg0', self.ctl('list', luns[3].guid))
         self.assertEqual(self.facts(luns[1]),
                          [('status', 'used'), ('holder', 'filesystem:ext4'), ('content', 'ext4'),
-                          ('data-path', 'qemu'), ('unmanage', one.iqn)])
+                          ('connection', one.iqn), ('data-path', 'qemu'),
+                          ('unmanage', one.iqn)])
 
         for n, word in ((1, 'ext4'), (3, 'vg0'), (4, 'd0a1'), (7, 'd0a1')):
             with self.assertDBusError('InUse') as refused:
