@@ -15,6 +15,7 @@ export interface Device {
     shared: boolean;
     optional: boolean;
     plug: boolean;
+    dataPath: string;
     alias: string;
     description: string;
 }
@@ -87,6 +88,7 @@ export async function attachDisk(vm: string, device: Device, opts: Options = {})
         shared: b(device.shared),
         optional: b(device.optional),
         plug: b(device.plug),
+        'data-path': s(device.dataPath),
         ...(device.bootOrder ? { bootOrder: u(device.bootOrder) } : {}),
         ...(device.alias ? { alias: s(device.alias) } : {}),
         ...(device.description ? { description: s(device.description) } : {}),
@@ -130,6 +132,7 @@ export const claim = (lun: string, domain: string, opts: Options = {}) =>
 export const release = (lun: string, domain: string, opts: Options = {}) =>
     withText(lun, 'Lun', 'ReleaseStorageDomain', domain, opts);
 export const refreshLun = (lun: string, opts: Options = {}) => act(lun, 'Lun', 'Refresh', opts);
+export const removeStale = (lun: string, opts: Options = {}) => act(lun, 'Lun', 'RemoveStale', opts);
 
 export interface Fact {
     about: string;

@@ -9,12 +9,18 @@ export interface Fault {
 }
 
 export interface Path {
+    transport: string;
     iqn: string;
     address: string;
     port: number;
     lun: number;
     state: string;
     fault: Fault | null;
+    device: string; // this and the rest only where this host's kernel has the path
+    host: string;
+    hctl: string;
+    remote: string; // what it leads to: an IQN, WWPN, SAS address or NQN
+    map: string;
 }
 
 export interface Lun {
@@ -79,6 +85,7 @@ export interface Attachment {
     shared: boolean;
     optional: boolean;
     readOnly: boolean;
+    dataPathUsed: string; // empty: it is not in the VM
     targetDev: string;
     resizePending: string;
     fault: Fault | null;
@@ -127,12 +134,18 @@ function fault(value: unknown): Fault | null {
 function path(value: unknown): Path {
     const p = dictionary(value);
     return {
+        transport: text(p.transport),
         iqn: text(p.iqn),
         address: text(p.address),
         port: number(p.port),
         lun: number(p.lun),
         state: text(p.state),
         fault: fault([text(p.error), text(p.message)]),
+        device: text(p.device),
+        host: text(p.host),
+        hctl: text(p.hctl),
+        remote: text(p.target),
+        map: text(p.map),
     };
 }
 
@@ -207,6 +220,7 @@ export const attachment = (at: string, p: Properties): Attachment => ({
     shared: flag(p.Shared),
     optional: flag(p.Optional),
     readOnly: flag(p.ReadOnly),
+    dataPathUsed: text(p.DataPathUsed),
     targetDev: text(p.TargetDev),
     resizePending: text(p.ResizePending),
     fault: fault(p.LastError),

@@ -47,7 +47,7 @@ export const AddDisk = ({ vm = '', close }: { vm?: string; close: () => void }) 
     const name = vm && model.vms.get(vm)?.name;
 
     return (
-        <Modal isOpen variant="large" aria-labelledby="add-disk" onClose={close}>
+        <Modal isOpen width="82rem" aria-labelledby="add-disk" onClose={close}>
             <ModalHeader labelId="add-disk" title={name ? fill(_("Attach a disk to $0"), name) : _("Add disk")}
                 description={<Steps current={step} />} />
             {step === 'discover' &&

@@ -5,8 +5,11 @@ import React, { type ReactNode } from 'react';
 import { _, fill, language } from '../i18n';
 import { isFree, keyOf, textOf, type DiskColumn, type DiskRow } from '../model/disks';
 import { bytes } from '../model/format';
+import { wayOf } from '../model/paths';
 import { Guid } from './Guid';
+import { Iqn } from './Iqn';
 import { PagedTable, type Column } from './PagedTable';
+import { typeText } from './Paths';
 import { LunStatus } from './Status';
 
 const Users = ({ row, links }: { row: DiskRow; links: boolean }) => (
@@ -19,9 +22,9 @@ const Users = ({ row, links }: { row: DiskRow; links: boolean }) => (
     </>
 );
 
-const Paths = ({ row }: { row: DiskRow }) => (
+const HealthyPaths = ({ row }: { row: DiskRow }) => (
     <span title={row.lun?.paths.map(path =>
-        `${path.address}:${path.port} ${path.state} ${path.fault?.message ?? ''}`.trim()).join('\n')}>
+        [wayOf(path), path.state, path.fault?.message].filter(Boolean).join(' ')).join('\n')}>
         {fill(_("$0 of $1"), row.healthyPaths, row.totalPaths)}
     </span>
 );
@@ -35,6 +38,12 @@ const columns = (links: boolean): Column<DiskRow, DiskColumn>[] => [
     { name: 'guid', title: _("LUN ID"), cell: row => <Guid guid={row.guid} /> },
     { name: 'size', title: _("Size"), cell: row => (row.lun ? bytes(row.size, language()) : '') },
     {
+        name: 'status',
+        title: _("State"),
+        cell: row => <><LunStatus state={row.status} /><div className="dl-secondary">{row.reason}</div></>,
+    },
+    { name: 'users', title: _("Used by"), cell: row => <Users row={row} links={links} /> },
+    {
         name: 'model',
         title: _("Model and serial"),
         cell: row => <>{row.model}<div className="dl-secondary">{row.serial}</div></>,
@@ -42,15 +51,13 @@ const columns = (links: boolean): Column<DiskRow, DiskColumn>[] => [
     {
         name: 'targets',
         title: _("Target"),
-        cell: row => row.targets.map(iqn => <div key={iqn} className="dl-iqn">{iqn}</div>),
+        cell: row => row.targets.map(iqn => <div key={iqn}><Iqn iqn={iqn} /></div>),
     },
-    { name: 'paths', title: _("Healthy paths"), cell: row => <Paths row={row} /> },
     {
-        name: 'status',
-        title: _("State"),
-        cell: row => <><LunStatus state={row.status} /><div className="dl-secondary">{row.reason}</div></>,
+        name: 'paths',
+        title: _("Healthy paths"),
+        cell: row => <><HealthyPaths row={row} /><div className="dl-secondary">{typeText(row.lun?.type)}</div></>,
     },
-    { name: 'users', title: _("Used by"), cell: row => <Users row={row} links={links} /> },
 ];
 
 const idOf = (row: DiskRow): string => row.id;

@@ -41,7 +41,7 @@ export const StorageDomain = ({ lun }: { lun: Lun }) => {
     return (
         <>
             <Title headingLevel="h3" className="dl-head">{_("Storage domain")}</Title>
-            <Flex>
+            <Flex gap={{ default: 'gapMd' }} alignItems={{ default: 'alignItemsCenter' }}>
                 {lun.storageDomain || _("None has claimed it.")}
                 {lun.storageDomain
                     ? (
@@ -71,7 +71,10 @@ export const Explanation = ({ lun }: { lun: Lun }) => {
     return (
         <>
             <Title headingLevel="h3" className="dl-head">{_("Why it is in this state")}</Title>
-            <List>{facts.map((fact, n) => <ListItem key={n}>{fact.text}</ListItem>)}</List>
+            <List>
+                {facts.filter(fact => fact.about !== 'unmanage') // what that would do is asked where it can be done
+                        .map((fact, n) => <ListItem key={n}>{fact.text}</ListItem>)}
+            </List>
         </>
     );
 };

@@ -15,6 +15,7 @@ export interface Details {
     shared: boolean;
     optional: boolean;
     plug: boolean;
+    dataPath: string;
 }
 
 export const INTERFACES = ['virtio', 'scsi', 'sata', 'ide'];
@@ -53,6 +54,7 @@ export const suggestedDetails = (row: DiskRow, vm: string): Details => ({
     shared: row.users.length > 0,
     optional: false,
     plug: true,
+    dataPath: 'auto',
 });
 
 /** The device dictionary; name and description only for a vDisk that is made by it. */
@@ -65,6 +67,7 @@ export function deviceOf(row: DiskRow, details: Details, running: boolean): Devi
         shared: details.shared,
         optional: details.optional,
         plug: running && details.plug,
+        dataPath: details.dataPath,
         alias: row.vdisk ? '' : details.alias,
         description: row.vdisk ? '' : details.description,
     };

@@ -6,18 +6,20 @@ import {
     DescriptionListTerm, EmptyState, Flex, Form, Modal, ModalBody, ModalFooter, ModalHeader, PageSection, Title,
 } from '@patternfly/react-core';
 
-import { deleteVDisk, refreshLun, updateVDisk } from '../bus/service';
+import { deleteVDisk, refreshLun, removeStale, updateVDisk } from '../bus/service';
 import type { VDisk } from '../bus/types';
 import { AskButton, ErrorAlert, Question } from '../components/Ask';
 import { TextField } from '../components/Field';
 import { Guid } from '../components/Guid';
 import { ImageStack } from '../components/ImageStack';
 import { Explanation, StorageDomain } from '../components/LunFacts';
+import { Paths, typeText } from '../components/Paths';
 import { LunStatus } from '../components/Status';
 import { useAllowed, useAsk, useService } from '../hooks';
 import { _, fill, language } from '../i18n';
 import { deviceRows, type DiskRow } from '../model/disks';
-import { bytes, portal } from '../model/format';
+import { bytes } from '../model/format';
+import { isInKernel } from '../model/paths';
 import { tasks } from '../tasks';
 
 const Rename = ({ vdisk, close }: { vdisk: VDisk; close: () => void }) => {
@@ -49,9 +51,10 @@ const Rename = ({ vdisk, close }: { vdisk: VDisk; close: () => void }) => {
 const Head = ({ row }: { row: DiskRow }) => {
     const mayManage = useAllowed('manage-vdisk');
     const mayConnect = useAllowed('connect');
+    const mayUnmanage = useAllowed('unmanage');
     const { vdisk, lun } = row;
     return (
-        <Flex className="dl-head">
+        <Flex className="dl-head" alignItems={{ default: 'alignItemsCenter' }}>
             <Title headingLevel="h2">{row.name || row.guid}</Title>
             <LunStatus state={row.status} />
             {vdisk &&
@@ -60,6 +63,14 @@ const Head = ({ row }: { row: DiskRow }) => {
             {lun &&
                 <Button variant="secondary" isDisabled={!mayConnect}
                     onClick={() => tasks.start(_("Look at a LUN again"), options => refreshLun(lun.path, options))}>{_("Refresh")}</Button>}
+            {lun && isInKernel(lun) &&
+                <AskButton variant="secondary" isDisabled={!mayUnmanage} dialog={close => (
+                    <Question title={_("Remove what is stale?")} verb={_("Remove")} close={close}
+                        act={options => removeStale(lun.path, options)}>
+                        <p>{_("Devices of this host that show the LUN no more are removed. A path that is only down stays.")}</p>
+                        <p><Guid guid={lun.guid} /></p>
+                    </Question>
+                )}>{_("Remove stale devices")}</AskButton>}
             {vdisk &&
                 <AskButton variant="secondary" isDanger isDisabled={!mayManage} dialog={close => (
                     <Question title={_("Forget the disk?")} verb={_("Forget")} close={close}
@@ -78,11 +89,7 @@ const About = ({ row }: { row: DiskRow }) => {
         [_("Description"), row.description],
         [_("Size"), row.lun && bytes(row.size, language())],
         [_("Model and serial"), [row.model, row.serial].filter(Boolean).join(', ')],
-        [_("Paths"), row.lun?.paths.map(path => (
-            <div key={`${path.iqn} ${path.address} ${path.port}`} className="dl-iqn">
-                {[path.iqn, path.address && portal(path.address, path.port), fill(_("LUN $0"), path.lun), path.state,
-                    path.fault?.message].filter(Boolean).join(' · ')}
-            </div>))],
+        [_("Type"), typeText(row.lun?.type)],
         [_("Used by"), row.users.map(user => (user.vm
             ? <div key={user.name}><a href={`#/vm/${encodeURIComponent(user.name)}`}>{user.name}</a></div>
             : <div key={user.name}>{user.name}</div>))],
@@ -112,6 +119,7 @@ export const DiskPage = ({ guid }: { guid: string }) => {
             </Breadcrumb>
             <Head row={row} />
             <About row={row} />
+            {row.lun && row.lun.paths.length > 0 && <Paths lun={row.lun} />}
             {row.lun && <Explanation lun={row.lun} />}
             {row.lun && <StorageDomain lun={row.lun} />}
             {row.vdisk && <ImageStack vdisk={row.vdisk} />}

@@ -7,6 +7,7 @@ import { connectTarget, forgetTarget, rescanTarget, unmanageTarget } from '../bu
 import type { Target } from '../bus/types';
 import { AskButton, Question } from '../components/Ask';
 import { Credentials } from '../components/Credentials';
+import { Iqn } from '../components/Iqn';
 import { PagedTable, type Column } from '../components/PagedTable';
 import { TargetState } from '../components/Status';
 import { useAllowed, useService } from '../hooks';
@@ -39,7 +40,8 @@ const columns = (): Column<Row, Name>[] => [
         title: _("Target"),
         cell: ({ target }) => (
             <>
-                <span className="dl-iqn">{target.iqn}</span>
+                <Iqn iqn={target.iqn} />
+                {target.foreign && <div className="dl-secondary">{_("This host has a session of its own with it")}</div>}
                 {target.hasCredentials && <div className="dl-secondary">{_("With CHAP credentials")}</div>}
             </>),
     },

@@ -8,6 +8,7 @@ import type { Vm } from '../bus/types';
 import { AddDisk } from '../components/AddDisk';
 import { AskButton, Question } from '../components/Ask';
 import { Guid } from '../components/Guid';
+import { Iqn } from '../components/Iqn';
 import { TargetState, VmState } from '../components/Status';
 import { useAllowed, useService } from '../hooks';
 import { _, fill, language } from '../i18n';
@@ -34,7 +35,13 @@ const DiskStateLabel = ({ disk }: { disk: VmDisk }) => {
     );
 };
 
+const WAYS: Record<string, () => string> = {
+    qemu: () => _("by QEMU's iSCSI initiator"),
+    block: () => _("by a block device"),
+};
+
 const flags = ({ attachment }: VmDisk): string => [
+    WAYS[attachment.dataPathUsed]?.(),
     attachment.readOnly && _("read-only"),
     attachment.shared && _("shareable"),
     attachment.optional && _("optional"),
@@ -127,7 +134,7 @@ export const VmPage = ({ name }: { name: string }) => {
                 <BreadcrumbItem to="#/vms">{_("VMs")}</BreadcrumbItem>
                 <BreadcrumbItem isActive>{vm.name}</BreadcrumbItem>
             </Breadcrumb>
-            <Flex className="dl-head">
+            <Flex className="dl-head" alignItems={{ default: 'alignItemsCenter' }}>
                 <Title headingLevel="h2">{vm.name}</Title>
                 <VmState state={vm.state} />
                 <Power vm={vm} />
@@ -142,7 +149,7 @@ export const VmPage = ({ name }: { name: string }) => {
                     <Title headingLevel="h3" className="dl-head">{_("Required targets")}</Title>
                     {targets.map(target => (
                         <div key={target.path}>
-                            <span className="dl-iqn">{target.iqn}</span> <TargetState state={target.state} />
+                            <Iqn iqn={target.iqn} /> <TargetState state={target.state} />
                         </div>
                     ))}
                 </>}

@@ -84,6 +84,13 @@ export const DetailsStep = ({ row, vm, back, close }: {
                             <SelectField id="iface" label={_("Interface")} value={details.iface} error={errorOf('iface')}
                                 change={iface => edit({ iface })}
                                 choices={INTERFACES.map(each => ({ value: each, label: each }))} />
+                            <SelectField id="data-path" label={_("Data path")} value={details.dataPath}
+                                change={dataPath => edit({ dataPath })}
+                                choices={[
+                                    { value: 'auto', label: _("Automatic: a block device where this host has one") },
+                                    { value: 'qemu', label: _("QEMU's own iSCSI initiator") },
+                                    { value: 'block', label: _("A block device of this host, with multipath") },
+                                ]} />
                             <TextField id="boot-order" label={_("Boot order")} value={details.bootOrder}
                                 error={bootOrder === null ? _("A number from 1 to 1023, or nothing.") : errorOf('bootOrder')}
                                 change={text => edit({ bootOrder: text })} />
