@@ -73,7 +73,6 @@ static char *name_of(const DlHelperRequest *r)
 static char *find(const DlHelperRequest *request, GError **error)
 {
         g_autofree char *name = name_of(request);
-        g_autofree char *path = name ? g_strconcat("/dev/", name, NULL) : NULL;
         g_autoptr(GPtrArray) guids = g_ptr_array_new_with_free_func(g_free);
 
         if (!name) {
@@ -81,7 +80,7 @@ static char *find(const DlHelperRequest *request, GError **error)
                             "There is no block device %u:%u", request->major, request->minor);
                 return NULL;
         }
-        dl_block_name_guids(DL_HELPER_SYSFS, path, guids);
+        dl_block_device_guids(DL_HELPER_SYSFS, name, guids);
         if (guids->len != 1 || !g_str_equal(guids->pdata[0], request->guid)) {
                 g_set_error(error, DL_ERROR, DL_ERROR_GUID_MISMATCH, "%s is not %s", name,
                             request->guid);

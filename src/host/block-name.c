@@ -12,6 +12,7 @@
 enum {
         DEPTH_MAX = 4,     /* of devices over devices */
         SLAVES_MAX = 1024, /* of one */
+        CLAIMS_MAX = 1024, /* of one name */
 };
 
 static void add_guid(GPtrArray *guids, const char *guid, gsize size)
@@ -165,10 +166,49 @@ static void add_of_map(const char *sysfs, const char *map, GPtrArray *guids)
         }
 }
 
-void dl_block_name_guids(const char *sysfs, const char *path, GPtrArray *guids)
+/* "b253:0" */
+static bool is_device_id(const char *text)
+{
+        gsize major = *text == 'b' ? strspn(text + 1, "0123456789") : 0;
+        const char *minor = text + 1 + major;
+
+        return major > 0 && *minor == ':' && minor[1] &&
+               strspn(minor + 1, "0123456789") == strlen(minor + 1);
+}
+
+/*
+ * The devices that claim a link by udev's rules: a path, a label, a logical volume. udev keeps a
+ * folder for each link, with an entry for each claimant, called by its number. Which of them has
+ * it now is not asked: it may be another's the moment after.
+ */
+static void add_of_link(const char *sysfs, const char *udev, const char *path, GPtrArray *guids)
+{
+        g_auto(GStrv) parts = g_strsplit(path + strlen("/dev"), "/", -1);
+        g_autofree char *escaped = g_strjoinv("\\x2f", parts);
+        g_autofree char *folder = g_build_filename(udev, "links", escaped, NULL);
+        g_autoptr(GDir) claims = g_dir_open(folder, 0, NULL);
+        const char *name;
+
+        for (unsigned n = 0; claims && n < CLAIMS_MAX && (name = g_dir_read_name(claims)); n++) {
+                g_autofree char *device = NULL;
+
+                if (!is_device_id(name))
+                        continue;
+                device = g_build_filename(sysfs, "dev/block", name + 1, NULL);
+                add_of_device(device, 0, guids);
+        }
+}
+
+void dl_block_device_guids(const char *sysfs, const char *name, GPtrArray *guids)
+{
+        g_autofree char *directory = g_build_filename(sysfs, "class/block", name, NULL);
+
+        add_of_device(directory, 0, guids);
+}
+
+void dl_block_name_guids(const char *sysfs, const char *udev, const char *path, GPtrArray *guids)
 {
         const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-        g_autofree char *directory = NULL;
 
         if (*name == '\0' || strcmp(name, "..") == 0)
                 return;
@@ -178,7 +218,9 @@ void dl_block_name_guids(const char *sysfs, const char *path, GPtrArray *guids)
                 add_guid(guids, name, whole_size(name)); /* multipath's default: the GUID */
                 add_of_map(sysfs, name, guids);
         } else if (g_str_has_prefix(path, "/dev/") && !strchr(path + 5, '/')) {
-                directory = g_build_filename(sysfs, "class/block", name, NULL);
-                add_of_device(directory, 0, guids);
+                dl_block_device_guids(sysfs, name, guids);
+                return;
         }
+        if (g_str_has_prefix(path, "/dev/"))
+                add_of_link(sysfs, udev, path, guids);
 }

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * Which LUN a block device is, from the path that somebody named it by: udev's names tell it
- * themselves, the kernel's and the device mapper's are looked up in sysfs. Reads a few small files
- * of sysfs, and nothing of the device. Any thread.
+ * Which LUN a block device is, from the path that somebody named it by: some of udev's names tell
+ * it themselves, the others are looked up in udev's records of who has them, the kernel's and the
+ * device mapper's in sysfs. Reads a few small files of these, and nothing of the device. Any
+ * thread.
  */
 
 #include <glib.h>
@@ -12,6 +13,9 @@
 /*
  * Adds the GUIDs (char *, newly allocated) of the LUNs that the path (/dev/…) leads to, each once:
  * one for a disk, a partition or a multipath map, more for a volume over several, none if it cannot
- * be told. sysfs: "/sys".
+ * be told. sysfs: "/sys"; udev: "/run/udev".
  */
-void dl_block_name_guids(const char *sysfs, const char *path, GPtrArray *guids);
+void dl_block_name_guids(const char *sysfs, const char *udev, const char *path, GPtrArray *guids);
+
+/* The same, by the kernel's name: "sda1", "dm-3". */
+void dl_block_device_guids(const char *sysfs, const char *name, GPtrArray *guids);

@@ -87,9 +87,8 @@ bool dl_kernel_has_link(const char *sysfs, const char *udev, const char *name, c
 char *dl_kernel_guid(const char *sysfs, const char *name)
 {
         g_autoptr(GPtrArray) guids = g_ptr_array_new_with_free_func(g_free);
-        g_autofree char *node = g_strconcat("/dev/", name, NULL);
 
-        dl_block_name_guids(sysfs, node, guids);
+        dl_block_device_guids(sysfs, name, guids);
         return guids->len == 1 ? g_strdup(guids->pdata[0]) : NULL;
 }
 

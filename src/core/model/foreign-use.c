@@ -3,6 +3,7 @@
  * storage pools. Loop thread only. */
 
 #include "core/model/foreign-use.h"
+#include "core/model/lun-kernel.h"
 #include "core/steps/operation.h"
 #include "host/block-name.h"
 #include "util/uuid.h"
@@ -110,13 +111,15 @@ bool dl_foreign_use_has_any(const DlVm *vm)
                (vm->named_guids && vm->named_guids->len > 0);
 }
 
-static void add_block_guids(DlVm *vm, const DlDomain *domain, GPtrArray *guids)
+static void add_block_guids(const DlVm *vm, const DlDomain *domain, GPtrArray *guids)
 {
+        const DlCore *core = vm->object.core;
+
         for (unsigned i = 0; domain && i < domain->disks->len; i++) {
                 const char *device = foreign_device(vm, domain->disks->pdata[i]);
 
                 if (device)
-                        dl_block_name_guids("/sys", device, guids);
+                        dl_block_name_guids(core->sysfs, core->udev, device, guids);
         }
 }
 
@@ -185,6 +188,35 @@ void dl_foreign_use_resolve(DlVm *vm)
         vm->named_guids = guids;
 }
 
+static bool is_new(const DlVm *vm, const GPtrArray *before)
+{
+        unsigned n = before ? before->len : 0;
+
+        if (vm->named_guids->len != n)
+                return true;
+        for (unsigned i = 0; i < n; i++)
+                if (!g_str_equal(before->pdata[i], vm->named_guids->pdata[i]))
+                        return true;
+        return false;
+}
+
+void dl_foreign_use_resolve_all(DlCore *core)
+{
+        g_autoptr(GPtrArray) vms = dl_core_list(core, DL_KIND_VM);
+        bool any_new = false;
+
+        for (unsigned i = 0; i < vms->len; i++) {
+                DlVm *vm = vms->pdata[i];
+                g_autoptr(GPtrArray) before = vm->named_guids ? g_ptr_array_ref(vm->named_guids)
+                                                              : NULL;
+
+                dl_foreign_use_resolve(vm);
+                any_new = any_new || is_new(vm, before);
+        }
+        if (any_new)
+                dl_luns_update(core);
+}
+
 static bool vm_uses(const DlVm *vm, const DlLun *lun)
 {
         return domain_uses(vm, vm->live, lun) || domain_uses(vm, vm->inactive, lun) ||
@@ -217,6 +249,20 @@ bool dl_foreign_use_check(const DlLun *lun, GError **error)
         return false;
 }
 
+/* What this host calls its devices. */
+static void add_device_names(const DlLun *lun, GPtrArray *texts)
+{
+        const DlBlockLun *kernel = dl_lun_kernel(lun);
+
+        for (unsigned i = 0; kernel && i < kernel->paths->len; i++)
+                g_ptr_array_add(texts,
+                                g_strconcat("/dev/",
+                                            ((const DlBlockDevice *)kernel->paths->pdata[i])->name,
+                                            NULL));
+        if (kernel && kernel->map)
+                g_ptr_array_add(texts, g_strconcat("/dev/", kernel->map->name, NULL));
+}
+
 /* Targets that show it, its GUID, and VMs that were seen to use it: one that does not any more is
  * looked at, too. */
 static char **texts_to_find(const DlLun *lun)
@@ -228,7 +274,8 @@ static char **texts_to_find(const DlLun *lun)
                 g_ptr_array_add(texts, g_strdup(((DlPath *)lun->paths->pdata[i])->iqn));
         g_ptr_array_add(texts, g_strdup(lun->object.id));
         g_ptr_array_add(texts, g_strdup("<disk type='volume'")); /* which does not name it */
-        if (lun->object.id[0] == '3')                            /* as udev's wwn- names have it */
+        add_device_names(lun, texts);
+        if (lun->object.id[0] == '3') /* as udev's wwn- names have it */
                 g_ptr_array_add(texts, g_strconcat("0x", lun->object.id + 1, NULL));
         for (unsigned i = 0; i < vms->len; i++) {
                 const DlVm *vm = vms->pdata[i];

@@ -26,3 +26,5 @@ const char *dl_foreign_use_unknown(const DlVm *vm);
 
 /* The VM's domains are new: finds out which LUNs its block devices are. */
 void dl_foreign_use_resolve(DlVm *vm);
+/* Block devices of the host came or went: a name in some domain may lead elsewhere. */
+void dl_foreign_use_resolve_all(DlCore *core);

@@ -8,6 +8,7 @@
 #include "core/steps/kernel-connect.h"
 
 #include "core/model/contents.h"
+#include "core/model/foreign-use.h"
 
 #include <string.h>
 
@@ -351,6 +352,7 @@ static void on_changed(const char *const *guids, size_t n_guids, void *userdata)
                 else if (lun)
                         on_gone(lun);
         }
+        dl_foreign_use_resolve_all(core);
         if (!core->are_devices_known)
                 forget_strays(core);
         core->are_devices_known = true;

@@ -314,6 +314,38 @@ static void test_foreign_spellings(CoreFixture *f, gconstpointer data)
         attach(f, VM_A, BLANK, false, -1);
 }
 
+static void put_file(CoreFixture *f, const char *name, const char *text)
+{
+        g_autofree char *path = g_build_filename(f->directory, name, NULL);
+        g_autofree char *folder = g_path_get_dirname(path);
+
+        g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
+        g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+/* A volume that is activated after its VM was seen: the VM's domain says nothing new then. */
+static void test_foreign_device_comes(CoreFixture *f, gconstpointer data)
+{
+        static const char uuid[] = "00000001-f6a4-8304-79aa-97f2502e193f";
+        g_autofree char *sysfs = g_build_filename(f->directory, "sys", NULL);
+        g_autofree char *udev = g_build_filename(f->directory, "udev", NULL);
+
+        f->core->sysfs = sysfs;
+        f->core->udev = udev;
+        fake_domain_add(uuid, "foreign", DL_VIRT_SHUTOFF, true);
+        fake_domain_add_device(uuid, "<disk type='block'><source dev='/dev/vg0/data'/><target "
+                                     "dev='vda' bus='virtio'/></disk>");
+        fake_virt_tell(uuid);
+        CORE_WAIT(f, DL_LOOKUP_VM(f->core, uuid));
+        expect_lun(f, BLANK, DL_LUN_FREE, "");
+
+        put_file(f, "udev/links/\\x2fvg0\\x2fdata/b253:0", "");
+        put_file(f, "sys/dev/block/253:0/dm/uuid", "mpath-" BLANK "\n");
+        fake_block_shows(TABLE, NULL);
+        core_fixture_settle(f);
+        expect_lun(f, BLANK, DL_LUN_USED, "vm:foreign");
+}
+
 /* ---- storage domains ----------------------------------------------------------------------- */
 
 static void claim(CoreFixture *f, const char *guid, const char *domain, bool force, int code)
@@ -483,6 +515,7 @@ int main(int argc, char **argv)
         TEST("pain-15-list-does-not-wait", test_pain_15_list_does_not_wait);
         TEST("free-in-flight", test_free_in_flight);
         TEST("foreign-spellings", test_foreign_spellings);
+        TEST("foreign-device-comes", test_foreign_device_comes);
         TEST("claim", test_claim);
         TEST("claim-race", test_claim_race);
         TEST("claim-lost-in-the-store", test_claim_lost_in_the_store);

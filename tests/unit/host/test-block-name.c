@@ -96,7 +96,9 @@ static void expect(const Sysfs *s, const char *path, const char *expected)
 {
         g_autoptr(GPtrArray) guids = g_ptr_array_new_with_free_func(g_free);
 
-        dl_block_name_guids(s->path, path, guids);
+        g_autofree char *udev = g_build_filename(s->path, "udev", NULL);
+
+        dl_block_name_guids(s->path, udev, path, guids);
         g_ptr_array_sort(guids, compare);
         g_ptr_array_add(guids, NULL);
         g_autofree char *list = g_strjoinv(" ", (char **)guids->pdata);
@@ -171,11 +173,45 @@ static void test_devices(Sysfs *s, gconstpointer data)
         expect(s, "/dev/sdz", "");
 }
 
+/* The folders of udev, called by the name of the link. */
+static void claim(const Sysfs *s, const char *link, const char *number)
+{
+        g_autofree char *entry = g_build_filename("udev/links", link, number, NULL);
+
+        put(s, entry, "", 0);
+}
+
+/* Names that only udev's records tell of. */
+static void test_links(Sysfs *s, gconstpointer data)
+{
+        link_to(s, "dev/block/8:0", "../../devices/sda");
+        link_to(s, "dev/block/8:1", "../../devices/sda/sda1");
+        link_to(s, "dev/block/253:0", "../../devices/dm-0");
+        link_to(s, "dev/block/253:1", "../../devices/dm-1");
+        claim(s, "\\x2fdisk\\x2fby-path\\x2fpci-0000:03:00.0-fc-0x2100000000000001-lun-3", "b8:0");
+        claim(s, "\\x2fdisk\\x2fby-uuid\\x2f0b2e5a4c", "b8:1");
+        claim(s, "\\x2fdisk\\x2fby-uuid\\x2f0b2e5a4c", "b253:0"); /* which of them has it changes */
+        claim(s, "\\x2fvg0\\x2flv0", "b253:1");
+        claim(s, "\\x2fdisk\\x2fby-label\\x2fodd", "b8:9"); /* gone */
+        claim(s, "\\x2fdisk\\x2fby-label\\x2fodd", "c8:0"); /* no block device */
+        claim(s, "\\x2fdisk\\x2fby-label\\x2fodd", "b8:0.tmp");
+        claim(s, "\\x2fdisk\\x2fby-label\\x2fodd", "b8:");
+        claim(s, "\\x2fdisk\\x2fby-label\\x2fodd", "b:0");
+        expect(s, "/dev/disk/by-path/pci-0000:03:00.0-fc-0x2100000000000001-lun-3", GUID);
+        expect(s, "/dev/disk/by-uuid/0b2e5a4c", GUID);
+        expect(s, "/dev/vg0/lv0", GUID " 3other");
+        expect(s, "/dev/disk/by-label/odd", "");
+        expect(s, "/dev/disk/by-label/none", "");
+        expect(s, "/dev/disk/../disk/by-uuid/0b2e5a4c", "");
+        expect(s, "/dev/disk/", "");
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
         g_test_add("/block-name/names", Sysfs, NULL, begin, test_names, end);
         g_test_add("/block-name/nvme", Sysfs, NULL, begin, test_nvme, end);
         g_test_add("/block-name/devices", Sysfs, NULL, begin, test_devices, end);
+        g_test_add("/block-name/links", Sysfs, NULL, begin, test_links, end);
         return g_test_run();
 }
