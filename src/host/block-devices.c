@@ -60,6 +60,11 @@ static void want(DlBlockDevices *b, const char *sysfs)
                 g_hash_table_add(b->waiting, g_strdup(sysfs));
 }
 
+static bool is_wanted(const DlBlockDevices *b)
+{
+        return b->is_scan_wanted || b->are_uses_wanted || g_hash_table_size(b->waiting) > 0;
+}
+
 /* The first that comes sets the time, so that a flood of events does not put it off. */
 static void begin_soon(DlBlockDevices *b)
 {
@@ -244,6 +249,24 @@ void dl_block_devices_look(DlBlockDevices *b)
         begin_soon(b);
 }
 
+void dl_block_devices_look_at(DlBlockDevices *b, const char *guid)
+{
+        const DlBlockLun *lun = dl_block_table_lun(b->table, guid);
+        g_autoptr(GPtrArray) directories = g_ptr_array_new_with_free_func(g_free);
+
+        for (unsigned i = 0; lun && i < lun->paths->len; i++)
+                g_ptr_array_add(directories,
+                                g_strdup(((DlBlockDevice *)lun->paths->pdata[i])->sysfs));
+        if (lun && lun->map)
+                g_ptr_array_add(directories, g_strdup(lun->map->sysfs));
+        for (unsigned i = 0; i < directories->len; i++)
+                look_at(b, directories->pdata[i]);
+        if (is_wanted(b))
+                begin_soon(b);
+        if (directories->len > 0)
+                tell(b);
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
         DlBlockDevices *b = userdata;
@@ -261,11 +284,6 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
                 g_ptr_array_add(b->looking, sysfs);
         }
         return sd_event_source_set_enabled(b->work, SD_EVENT_ON);
-}
-
-static bool is_wanted(const DlBlockDevices *b)
-{
-        return b->is_scan_wanted || b->are_uses_wanted || g_hash_table_size(b->waiting) > 0;
 }
 
 static int on_work(sd_event_source *source, void *userdata)

@@ -128,4 +128,8 @@ GPtrArray *dl_block_devices_list(const DlBlockDevices *devices);
  * no event. */
 void dl_block_devices_look(DlBlockDevices *devices);
 
+/* Looks again at what is known of a GUID, now, without waiting for udev's event, and tells what has
+ * changed before it returns. Pointers from before are not valid any more. */
+void dl_block_devices_look_at(DlBlockDevices *devices, const char *guid);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DlBlockDevices, dl_block_devices_free)

@@ -51,6 +51,21 @@ static void test_come_go_change(MockHost *host, gconstpointer data)
         g_assert_null(dl_block_devices_find_name(host->devices, "sdb"));
 }
 
+/* Who has just had the kernel change something does not wait for udev to tell it. */
+static void test_look_at(MockHost *host, gconstpointer data)
+{
+        g_autofree char *disk = mock_add_iscsi_disk(host, 1, "sdb", 16, GUID);
+
+        mock_start(host);
+        g_hash_table_remove_all(host->told);
+        umockdev_testbed_set_attribute(host->bed, disk, "size", "131072");
+        dl_block_devices_look_at(host->devices, GUID);
+        g_assert_true(mock_is_told(host, GUID));
+        g_assert_cmpuint(mock_path_of(host, GUID, 0)->size, ==, 64 << 20);
+        dl_block_devices_look_at(host->devices, OTHER); /* there is none */
+        g_assert_cmpuint(g_hash_table_size(host->told), ==, 1);
+}
+
 /* It is gone before anybody has looked. */
 static void test_vanished(MockHost *host, gconstpointer data)
 {
@@ -262,6 +277,7 @@ int main(int argc, char **argv)
 #define ADD(name, test)                                                                            \
         g_test_add("/block-events/" name, MockHost, NULL, mock_begin, test, mock_end)
         ADD("come-go-change", test_come_go_change);
+        ADD("look-at", test_look_at);
         ADD("vanished", test_vanished);
         ADD("name-again", test_name_again);
         ADD("overflow", test_overflow);
