@@ -9,6 +9,7 @@
 #include "util/error.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -104,8 +105,8 @@ static char *read_dm(const char *device, const char *file)
         return g_file_get_contents(path, &text, NULL, NULL) ? g_strstrip(text) : NULL;
 }
 
-/* The name of the map of a GUID, as the daemon takes it; NULL if there is none. */
-static char *find(const char *guid)
+/* The map of a GUID, "dm-3"; NULL if there is none. */
+static char *find_device(const char *guid)
 {
         g_autofree char *wanted = g_strconcat("mpath-", guid, NULL);
         g_autoptr(GDir) devices = g_dir_open(DL_HELPER_SYSFS "/block", 0, NULL);
@@ -116,9 +117,17 @@ static char *find(const char *guid)
                                                                         : NULL;
 
                 if (g_strcmp0(uuid, wanted) == 0)
-                        return read_dm(device, "name");
+                        return g_strdup(device);
         }
         return NULL;
+}
+
+/* Its name, as the daemon takes it. */
+static char *find(const char *guid)
+{
+        g_autofree char *device = find_device(guid);
+
+        return device ? read_dm(device, "name") : NULL;
 }
 
 static bool map_is_gone(const void *data)
@@ -157,6 +166,24 @@ static bool remove_map(const char *name, GError **error)
         return tell("del map", name, error);
 }
 
+/* What has it for itself alone, as a mount or LVM, waits for its paths: nothing of it may fail. */
+static bool check_not_held(const char *guid, GError **error)
+{
+        g_autofree char *device = find_device(guid);
+        g_autofree char *path = device ? g_strconcat("/dev/", device, NULL) : NULL;
+        int fd = path ? open(path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW) : -1;
+
+        if (fd < 0 && path && errno == EBUSY) {
+                g_set_error(error, DL_ERROR, DL_ERROR_IN_USE,
+                            "The map of %s is in use on this host; see lsblk /dev/%s", guid,
+                            device);
+                return false;
+        }
+        if (fd >= 0)
+                close(fd);
+        return true;
+}
+
 /* First nothing waits in it any more: a map without a path would keep what is in it for ever. If it
  * has to stay, it is as it was. */
 bool dl_helper_flush_map(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd,
@@ -168,6 +195,8 @@ bool dl_helper_flush_map(DlHelperRequest *request, DlHelperReply *reply, int *re
                 return false;
         if (!name)
                 return true;
+        if (!check_not_held(request->guid, error))
+                return false;
         (void)tell("disablequeueing map", name, NULL);
         if (!remove_map(name, error)) {
                 (void)tell("restorequeueing map", name, NULL);
@@ -248,8 +277,43 @@ bool dl_helper_leave_map(const char *path, GError **error)
         return false;
 }
 
+/* Sectors; 0: not known. */
+static uint64_t size_of(const char *device)
+{
+        g_autofree char *path = g_build_filename(DL_HELPER_SYSFS "/block", device, "size", NULL);
+        g_autofree char *text = NULL;
+
+        return g_file_get_contents(path, &text, NULL, NULL) ? g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
+/* A map that is larger than one of its paths loses what is written beyond that one's end. */
+static bool check_sizes(const char *map, GError **error)
+{
+        g_autofree char *path = g_build_filename(DL_HELPER_SYSFS "/block", map, "slaves", NULL);
+        g_autoptr(GDir) slaves = g_dir_open(path, 0, NULL);
+        g_autofree char *first = NULL;
+        const char *slave;
+
+        while (slaves && (slave = g_dir_read_name(slaves))) {
+                if (!first)
+                        first = g_strdup(slave);
+                if (size_of(slave) == size_of(first))
+                        continue;
+                g_set_error(error, DL_ERROR, DL_ERROR_PATHS_INCONSISTENT,
+                            "%s and %s, paths of one LUN, differ in size; mend the path that has "
+                            "failed, or see to the array, and refresh the LUN then",
+                            first, slave);
+                return false;
+        }
+        return true;
+}
+
 bool dl_helper_resize_map(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd,
                           GError **error)
 {
+        g_autofree char *map = find_device(request->guid);
+
+        if (map && !check_sizes(map, error))
+                return false;
         return tell_existing("resize map", request->guid, error);
 }

@@ -6,6 +6,7 @@
 #include "core/model/lun-kernel.h"
 #include "core/steps/connect.h"
 #include "core/steps/guest-size.h"
+#include "core/steps/kernel-rescan.h"
 #include "core/steps/operation.h"
 
 #include <string.h>
@@ -15,6 +16,7 @@ typedef struct ListWork {
         char *storage_type; /* NULL: any */
         bool refresh, look; /* at the targets; at what is on the LUNs */
         GPtrArray *asking;  /* Ask: targets that have not answered yet */
+        GPtrArray *rescans; /* Rescan: LUNs that the kernel looks at */
         GPtrArray *telling; /* Tell: guests that have not been told the size yet */
 } ListWork;
 
@@ -31,6 +33,19 @@ static void ask_free(gpointer p)
         dl_connect_cancel(ask->connect);
         dl_target_release(ask->target);
         g_free(ask);
+}
+
+typedef struct Rescan {
+        DlOperation *op;
+        DlKernelRescan *rescan;
+} Rescan;
+
+static void rescan_free(gpointer p)
+{
+        Rescan *rescan = p;
+
+        dl_kernel_rescan_cancel(rescan->rescan);
+        g_free(rescan);
 }
 
 /* A guest that is told the size of a LUN. Its job goes on if nobody waits for it any more. */
@@ -50,6 +65,7 @@ static void work_free(void *p)
         g_strfreev(work->guids);
         g_free(work->storage_type);
         g_ptr_array_unref(work->asking);
+        g_ptr_array_unref(work->rescans);
         g_ptr_array_unref(work->telling);
         g_free(work);
 }
@@ -143,6 +159,82 @@ static GPtrArray *choose(DlOperation *op, const char **ret_unknown)
                         g_ptr_array_add(luns, lun);
         }
         return luns;
+}
+
+/* ---- the kernel ----------------------------------------------------------------------------- */
+
+/* Those that the kernel is to look at again: that were named, else those that VMs have. */
+static GPtrArray *choose_rescans(DlOperation *op)
+{
+        const ListWork *work = op->data;
+        const char *unknown;
+        GPtrArray *luns = choose(op, &unknown);
+
+        for (unsigned i = luns->len; i-- > 0;) {
+                const DlLun *lun = luns->pdata[i];
+                g_autoptr(GPtrArray) attachments = dl_attachments_of(op->core, DL_BELONGS_TO_LUN,
+                                                                     lun->object.id);
+
+                if (!work->refresh || !dl_lun_kernel(lun) ||
+                    (!work->guids && attachments->len == 0))
+                        g_ptr_array_remove_index(luns, i);
+        }
+        return luns;
+}
+
+static void stop_rescans(void *p)
+{
+        DlOperation *op = p;
+
+        g_ptr_array_set_size(((ListWork *)op->data)->rescans, 0);
+}
+
+/* What fails is seen in the LUN's status. */
+static void on_rescanned(const GError *error, void *userdata)
+{
+        Rescan *rescan = userdata;
+        DlOperation *op = rescan->op;
+        ListWork *work = op->data;
+
+        rescan->rescan = NULL;
+        if (error)
+                dl_op_report(op, "%s", error->message);
+        g_ptr_array_remove(work->rescans, rescan);
+        if (work->rescans->len == 0)
+                dl_op_next(op);
+}
+
+static void rescan_paths(DlOperation *op)
+{
+        ListWork *work = op->data;
+        g_autoptr(GPtrArray) luns = choose_rescans(op);
+
+        for (unsigned i = 0; i < luns->len; i++) {
+                Rescan *rescan = g_new0(Rescan, 1);
+
+                rescan->op = op;
+                g_ptr_array_add(work->rescans, rescan);
+                rescan->rescan = dl_kernel_rescan_start(
+                        op->core, ((DlLun *)luns->pdata[i])->object.id, on_rescanned, rescan);
+        }
+        if (work->rescans->len == 0)
+                dl_op_next(op);
+        else
+                dl_op_wait(op, op, stop_rescans);
+}
+
+static void would_rescan_paths(DlOperation *op)
+{
+        g_autoptr(GPtrArray) luns = choose_rescans(op);
+
+        for (unsigned i = 0; i < luns->len; i++) {
+                g_autoptr(GPtrArray) lines = dl_kernel_rescan_describe(
+                        op->core, ((DlLun *)luns->pdata[i])->object.id);
+
+                for (unsigned k = 0; k < lines->len; k++)
+                        dl_op_would(op, "%s", (char *)lines->pdata[k]);
+        }
+        dl_op_next(op);
 }
 
 /* ---- content ------------------------------------------------------------------------------- */
@@ -260,11 +352,12 @@ static void would_tell_guests(DlOperation *op)
 /* The last is for a refresh of one LUN only. */
 static const DlStep list_steps[] = {
         {"asking the targets", refresh, .dry = refresh},
+        {"rescanning the paths", rescan_paths, .dry = would_rescan_paths},
         {"looking at the content", look, .dry = look},
         {"listing", give, .dry = give},
         {"telling the guests", tell_guests, .dry = would_tell_guests},
 };
-#define LIST_STEPS 3
+#define LIST_STEPS 4
 
 static DlJob *start(DlCore *core, const DlRequest *request, const char *const *guids,
                     const char *storage_type, bool do_refresh, bool check_status, unsigned n_steps,
@@ -277,6 +370,7 @@ static DlJob *start(DlCore *core, const DlRequest *request, const char *const *g
         work->refresh = do_refresh;
         work->look = check_status;
         work->asking = g_ptr_array_new_with_free_func(ask_free);
+        work->rescans = g_ptr_array_new_with_free_func(rescan_free);
         work->telling = g_ptr_array_new_with_free_func(stop_telling);
         return (DlJob *)(do_refresh ? dl_op_new : dl_op_new_quiet)(
                 core, "device-list", request, list_steps, n_steps, 0, work, work_free, error);

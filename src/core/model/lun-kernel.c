@@ -162,7 +162,7 @@ static bool check_same(const DlLun *lun, const char *name, const char *other, bo
         else if (size > 0 && other_size > 0 && size != other_size)
                 g_set_error(error, DL_ERROR, DL_ERROR_PATHS_INCONSISTENT,
                             "The paths of %s show different sizes (%s %" G_GUINT64_FORMAT
-                            " and %s %" G_GUINT64_FORMAT " bytes); rescan them",
+                            " and %s %" G_GUINT64_FORMAT " bytes); refresh it",
                             lun->object.id, other, other_size, name, size);
         else
                 return true;

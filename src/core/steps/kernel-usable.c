@@ -44,8 +44,7 @@ static bool is_consistent(const char *guid, const DlKernelLun *kernel, GError **
                             guid, kernel->wrong);
         else if (kernel->sizes_differ)
                 g_set_error(error, DL_ERROR, DL_ERROR_PATHS_INCONSISTENT,
-                            "The paths of %s differ in size; have all of them rescanned, or see to "
-                            "the array",
+                            "The paths of %s differ in size; refresh it, or see to the array",
                             guid);
         return !kernel->wrong && !kernel->sizes_differ;
 }

@@ -47,6 +47,12 @@ void dl_block_devices_free(DlBlockDevices *devices)
 
 void dl_block_devices_look(DlBlockDevices *devices) {}
 
+void dl_block_devices_look_at(DlBlockDevices *devices, const char *guid)
+{
+        if (to_be_told)
+                (void)on_tell(NULL, NULL);
+}
+
 void fake_block_shows(const char *guid, const DlBlockLun *lun)
 {
         if (!shown)
@@ -62,6 +68,35 @@ void fake_block_shows(const char *guid, const DlBlockLun *lun)
                 (void)sd_event_source_set_enabled(follower->source, SD_EVENT_ONESHOT);
 }
 
+DlBlockDevice fake_block_path(const char *name, const char *guid, dev_t devnum)
+{
+        char *none = (char *)"";
+
+        return (DlBlockDevice){
+                .name = (char *)name,
+                .devnum = devnum,
+                .guid = (char *)guid,
+                .transport = DL_BLOCK_ISCSI,
+                .target = (char *)"iqn.2026-11.org.example:t",
+                .address = (char *)"192.0.2.1",
+                .port = 3260,
+                .lun = 1,
+                .host = none,
+                .hctl = none,
+                .size = 4096,
+                .logical_block_size = 512,
+                .physical_block_size = 512,
+                .vendor = none,
+                .product = none,
+                .revision = none,
+                .serial = (char *)"s",
+                .fingerprint = none,
+                .state = (char *)"running",
+                .map = none,
+                .node = none,
+        };
+}
+
 void fake_block_forget(void)
 {
         g_clear_pointer(&shown, g_hash_table_unref);
@@ -71,6 +106,23 @@ void fake_block_forget(void)
 const DlBlockLun *dl_block_devices_find(const DlBlockDevices *devices, const char *guid)
 {
         return shown ? g_hash_table_lookup(shown, guid) : NULL;
+}
+
+const DlBlockDevice *dl_block_devices_find_name(const DlBlockDevices *devices, const char *name)
+{
+        GHashTableIter iter;
+        gpointer lun;
+
+        if (shown)
+                g_hash_table_iter_init(&iter, shown);
+        while (shown && g_hash_table_iter_next(&iter, NULL, &lun)) {
+                const GPtrArray *paths = ((const DlBlockLun *)lun)->paths;
+
+                for (unsigned i = 0; i < paths->len; i++)
+                        if (strcmp(((const DlBlockDevice *)paths->pdata[i])->name, name) == 0)
+                                return paths->pdata[i];
+        }
+        return NULL;
 }
 
 const char *dl_block_transport_name(DlBlockTransport transport)

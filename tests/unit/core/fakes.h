@@ -51,6 +51,8 @@ void fake_iscsi_forget(void);
  * Borrowed until then. */
 void fake_block_shows(const char *guid, const DlBlockLun *lun);
 void fake_block_forget(void);
+/* A path by iSCSI that works, of 4096 bytes. Its text is borrowed. */
+DlBlockDevice fake_block_path(const char *name, const char *guid, dev_t devnum);
 
 /* ---- domains (fake-virt.c) ----------------------------------------------------------------- */
 

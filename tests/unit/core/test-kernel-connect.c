@@ -24,33 +24,6 @@ typedef struct World {
         CoreResult result;
 } World;
 
-static DlBlockDevice device_of(const char *name)
-{
-        return (DlBlockDevice){
-                .name = (char *)name,
-                .devnum = makedev(8, 0),
-                .guid = (char *)GUID,
-                .transport = DL_BLOCK_ISCSI,
-                .target = (char *)IQN,
-                .address = (char *)"192.0.2.1",
-                .port = 3260,
-                .lun = 1,
-                .host = (char *)"",
-                .hctl = (char *)"",
-                .size = SIZE,
-                .logical_block_size = 512,
-                .physical_block_size = 512,
-                .vendor = (char *)"",
-                .product = (char *)"",
-                .revision = (char *)"",
-                .serial = (char *)"s",
-                .fingerprint = (char *)"",
-                .state = (char *)"running",
-                .map = (char *)"",
-                .node = (char *)"",
-        };
-}
-
 static const char *const guids[] = {GUID, NULL};
 
 static void begin(World *w, gconstpointer n_portals)
@@ -67,8 +40,8 @@ static void begin(World *w, gconstpointer n_portals)
                 fake_portal_shows(address, luns, G_N_ELEMENTS(luns));
                 dl_target_add_portal(w->target, address, 3260, 1);
         }
-        w->path = device_of("sda");
-        w->map = device_of("dm-0");
+        w->path = fake_block_path("sda", GUID, makedev(8, 0));
+        w->map = fake_block_path("dm-0", GUID, makedev(8, 0));
         w->kernel = (DlBlockLun){.guid = (char *)GUID,
                                  .paths = g_ptr_array_new(),
                                  .holders = g_new0(char *, 1),
