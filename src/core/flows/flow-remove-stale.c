@@ -2,7 +2,8 @@
 /*
  * Removes what the host's kernel still has of a LUN that is gone: disks that show nothing any more,
  * or another LUN, and the map of multipath if nothing else is left in it. A disk whose way is only
- * down stays. Each is asked by the helper, with a deadline. Loop thread only.
+ * down stays, and is not even asked: the kernel would wait for it. The others are asked by the
+ * helper, with a deadline. Loop thread only.
  */
 
 #include "core/steps/kernel-plan.h"
@@ -19,6 +20,7 @@ typedef struct StaleWork {
         GPtrArray *disks; /* Asked */
         unsigned n_open;
         GPtrArray *stale; /* DlKernelDisk, borrowed */
+        bool map_is_empty;
         DlKernelPlan *plan;
 } StaleWork;
 
@@ -95,8 +97,10 @@ static void find(DlOperation *op)
 
         for (unsigned i = 0; lun && i < lun->paths->len; i++)
                 add_disk(op, lun->paths->pdata[i]);
-        if (lun && lun->map)
+        if (lun && lun->map) {
                 mapped = dl_kernel_map_paths(op->core->sysfs, lun->map->name);
+                work->map_is_empty = mapped->len == 0;
+        }
         for (unsigned i = 0; mapped && i < mapped->len; i++)
                 add_disk(op, dl_block_devices_find_name(devices, mapped->pdata[i]));
         dl_op_next(op);
@@ -118,7 +122,7 @@ static void told(Asked *asked, bool is_stale)
 static void on_read(const DlHelperResult *result, const GError *error, void *userdata)
 {
         Asked *asked = userdata;
-        bool is_gone = error && asked->can_tell && dl_error_code(error) == DL_ERROR_LUN_NOT_VISIBLE;
+        bool is_gone = error && dl_error_code(error) == DL_ERROR_LUN_NOT_VISIBLE;
 
         asked->call = NULL;
         if (error && !is_gone)
@@ -170,9 +174,19 @@ static void ask_all(DlOperation *op)
 {
         StaleWork *work = op->data;
 
-        work->n_open = work->disks->len;
-        for (unsigned i = 0; i < work->disks->len; i++)
-                ask(work->disks->pdata[i], DL_HELPER_RESCAN_PATH, on_rescanned);
+        for (unsigned i = 0; i < work->disks->len; i++) {
+                Asked *asked = work->disks->pdata[i];
+
+                if (!asked->can_tell) {
+                        dl_op_report(op,
+                                     "%s stays: its way is down, so whether its LUN is gone "
+                                     "cannot be told now",
+                                     asked->disk.name);
+                        continue;
+                }
+                work->n_open++;
+                ask(asked, DL_HELPER_RESCAN_PATH, on_rescanned);
+        }
         if (work->n_open > 0)
                 dl_op_wait(op, op, stop_asking);
         else
@@ -187,10 +201,12 @@ static void plan(DlOperation *op)
         g_autoptr(GError) error = NULL;
 
         work->plan = dl_kernel_plan_new(op->core);
-        if (work->stale->len == 0) {
+        if (work->stale->len == 0 && !work->map_is_empty) {
                 dl_op_report(op, "Nothing of %s is stale", work->guid);
                 dl_op_finish(op);
-        } else if (dl_kernel_plan_remove(work->plan, work->stale, &error)) {
+        } else if ((!work->map_is_empty ||
+                    dl_kernel_plan_remove_map(work->plan, work->guid, &error)) &&
+                   dl_kernel_plan_remove(work->plan, work->stale, &error)) {
                 dl_op_next(op);
         } else {
                 dl_op_fail(op, g_steal_pointer(&error));
@@ -209,6 +225,8 @@ static void on_removed(const GError *error, void *userdata)
                 dl_op_fail(op, g_error_copy(error));
                 return;
         }
+        if (work->map_is_empty)
+                dl_op_report(op, "Removed the map of %s, which had no path", work->guid);
         for (unsigned i = 0; i < work->stale->len; i++)
                 dl_op_report(op, "Removed %s", ((DlKernelDisk *)work->stale->pdata[i])->name);
         dl_op_next(op);

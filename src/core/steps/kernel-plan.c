@@ -123,6 +123,14 @@ bool dl_kernel_plan_remove(DlKernelPlan *plan, GPtrArray *disks, GError **error)
         return true;
 }
 
+bool dl_kernel_plan_remove_map(DlKernelPlan *plan, const char *guid, GError **error)
+{
+        if (!check_unused(plan->core, guid, error))
+                return false;
+        add_guid(plan, DL_HELPER_FLUSH_MAP, guid, NULL);
+        return true;
+}
+
 GPtrArray *dl_kernel_plan_describe(const DlKernelPlan *plan)
 {
         GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);

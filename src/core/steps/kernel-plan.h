@@ -25,6 +25,9 @@ void dl_kernel_plan_add(DlKernelPlan *plan, const DlHelperRequest *request);
  */
 bool dl_kernel_plan_remove(DlKernelPlan *plan, GPtrArray *disks, GError **error);
 
+/* A map of multipath that no disk is in. InUse likewise. */
+bool dl_kernel_plan_remove_map(DlKernelPlan *plan, const char *guid, GError **error);
+
 /* What it would do, for people, each a line; free it. */
 GPtrArray *dl_kernel_plan_describe(const DlKernelPlan *plan);
 
