@@ -24,6 +24,7 @@ static const char socket_name[] = "/org/kernel/linux/storage/multipathd";
 enum {
         REPLY_MAX = 65536, /* bytes */
         GONE_SECONDS = 10,
+        FAIL_SECONDS = 4,
         FLUSH_TRIES = 12,
         FLUSH_PAUSE_USEC = 250000,
 };
@@ -220,10 +221,17 @@ static bool tell_existing(const char *what, const char *guid, GError **error)
         return false;
 }
 
+/* Also what comes while its user is being ended; then the map is as it was. Who has it for himself
+ * alone is not being ended. */
 bool dl_helper_fail_queued(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd,
                            GError **error)
 {
-        return tell_existing("disablequeueing map", request->guid, error);
+        if (!check_not_held(request->guid, error) ||
+            !tell_existing("disablequeueing map", request->guid, error))
+                return false;
+        g_usleep(FAIL_SECONDS * G_USEC_PER_SEC);
+        (void)tell_existing("restorequeueing map", request->guid, NULL);
+        return true;
 }
 
 static unsigned count_slaves(const char *map)

@@ -21,7 +21,7 @@ typedef enum DlHelperVerb {
         DL_HELPER_DELETE_PATH, /* device, guid: the SCSI disk goes, if nobody has it open for
                                   himself */
         DL_HELPER_FLUSH_MAP,   /* guid: multipath's map goes, if nobody uses it */
-        DL_HELPER_FAIL_QUEUED, /* guid: what waits in the map for a path fails */
+        DL_HELPER_FAIL_QUEUED, /* guid: for 4 s what waits in the map for a path fails */
         DL_HELPER_RESIZE_MAP,  /* guid: the map becomes as large as its paths */
         DL_HELPER_READ,        /* device, guid, offset, size. Gives the bytes */
         _DL_HELPER_VERB_MAX,

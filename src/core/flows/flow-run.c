@@ -7,6 +7,7 @@
 
 #include "core/steps/connect.h"
 #include "core/steps/image-rules.h"
+#include "core/steps/kernel-unqueue.h"
 #include "core/steps/operation.h"
 #include "core/steps/run-proof.h"
 
@@ -20,7 +21,9 @@ typedef struct RunWork {
         DlDomainAttachment *read; /* of that disk, as it is to be */
         DlRunProof *proof;
         bool graceful;
-        DlVirtCall *call; /* the guest is being asked to shut down */
+        DlVirtCall *call; /* the guest is being asked to shut down, or powered off */
+        DlKernelUnqueue *unqueue;
+        GError *error; /* of the power off */
         sd_event_source *timer;
 } RunWork;
 
@@ -32,6 +35,8 @@ static void work_free(void *p)
         dl_domain_attachment_free(work->read);
         g_free(work->image);
         sd_event_source_disable_unref(work->timer);
+        dl_kernel_unqueue_cancel(work->unqueue);
+        g_clear_error(&work->error);
         g_free(work);
 }
 
@@ -426,18 +431,72 @@ static void tell_ask_guest(DlOperation *op)
         dl_op_next(op);
 }
 
+static void on_part_done(DlOperation *op)
+{
+        RunWork *work = op->data;
+
+        if (work->call || work->unqueue)
+                return;
+        if (work->error)
+                dl_op_fail(op, g_steal_pointer(&work->error));
+        else
+                dl_op_next(op);
+}
+
+static void on_destroyed(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+        RunWork *work = op->data;
+
+        work->call = NULL;
+        work->error = error ? g_error_copy(error) : NULL;
+        on_part_done(op);
+}
+
+static void on_unqueued(const GError *error, void *userdata)
+{
+        DlOperation *op = userdata;
+
+        ((RunWork *)op->data)->unqueue = NULL;
+        if (error)
+                dl_op_report(op, "%s", error->message);
+        on_part_done(op);
+}
+
+static void stop_power_off(void *p)
+{
+        RunWork *work = ((DlOperation *)p)->data;
+
+        g_clear_pointer(&work->call, dl_virt_cancel);
+        g_clear_pointer(&work->unqueue, dl_kernel_unqueue_cancel);
+}
+
+/* Side by side: what waits must fail while QEMU is being ended, which else cannot. */
 static void power_off(DlOperation *op)
 {
-        if (((RunWork *)op->data)->graceful)
+        RunWork *work = op->data;
+
+        if (work->graceful) {
                 dl_op_next(op);
-        else
-                wait_for_call(op, dl_virt_destroy(op->core->virt, op->vm->object.id, on_done, op));
+                return;
+        }
+        work->unqueue = dl_kernel_unqueue_start(op->vm, on_unqueued, op);
+        work->call = dl_virt_destroy(op->core->virt, op->vm->object.id, on_destroyed, op);
+        dl_op_wait(op, op, stop_power_off);
 }
 
 static void tell_power_off(DlOperation *op)
 {
-        if (!((RunWork *)op->data)->graceful)
-                dl_op_would(op, "power off VM %s", op->vm->name);
+        g_autoptr(GPtrArray) guids = NULL;
+
+        if (((RunWork *)op->data)->graceful) {
+                dl_op_next(op);
+                return;
+        }
+        guids = dl_kernel_queueing(op->vm);
+        for (unsigned i = 0; i < guids->len; i++)
+                dl_op_would(op, "let fail what waits for a path to %s", (char *)guids->pdata[i]);
+        dl_op_would(op, "power off VM %s", op->vm->name);
         dl_op_next(op);
 }
 
