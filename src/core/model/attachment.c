@@ -102,6 +102,14 @@ static void take_data_path(DlAttachment *a, const DlDomainDisk *disk)
         dl_object_changed(&a->object, "DataPathUsed");
 }
 
+/* However late, the guest has let go of it. */
+static void forget_unreleased(DlAttachment *a)
+{
+        if (a->last_error.code == DL_ERROR_GUEST_DID_NOT_RELEASE &&
+            dl_last_error_set(&a->last_error, NULL))
+                dl_object_changed(&a->object, "LastError");
+}
+
 /* The disk elements of both domains. */
 static void look_at_disks(DlAttachment *a)
 {
@@ -118,6 +126,7 @@ static void look_at_disks(DlAttachment *a)
         if (!a->plugged) {
                 dl_guest_size_forget(a);
                 dl_set_string(&a->shown, NULL);
+                forget_unreleased(a);
         }
         if (a->in_config != (inactive != NULL))
                 dl_object_changed(&a->object, "DataPathUsed");

@@ -294,14 +294,20 @@ static void give_up_release(void *p)
 
 static void did_not_release(DlOperation *op, const char *why)
 {
+        DlAttachment *a = dl_disk_work_attachment(op);
+        g_autoptr(GError) error = NULL;
+
         if (dl_disk_work(op)->request) /* nobody knows what becomes of it */
                 dl_disk_work(op)->leave_to_recovery = true;
         stop_waiting_for_guest(op);
-        dl_op_failf(
-                op, DL_ERROR_GUEST_DID_NOT_RELEASE,
+        error = g_error_new(
+                DL_ERROR, DL_ERROR_GUEST_DID_NOT_RELEASE,
                 "The guest of VM %s did not release the disk (%s); it is still plugged. Stop using "
                 "it in the guest, then unplug it again",
                 op->vm->name, why);
+        if (a && dl_last_error_set(&a->last_error, error))
+                dl_object_changed(&a->object, "LastError");
+        dl_op_fail(op, g_steal_pointer(&error));
 }
 
 static int on_release_deadline(sd_event_source *source, uint64_t usec, void *userdata)
