@@ -15,6 +15,11 @@ DENIED = '''polkit.addRule(function(action, subject) {
 });
 '''
 
+FORBIDDEN = '''<busconfig><policy user="nobody">
+    <deny send_destination="org.ovirt.DirectLun"/>
+</policy></busconfig>
+'''
+
 
 class Rows(gui.TestCase):
     def wait_rows(self, count):
@@ -82,7 +87,6 @@ class TestDisks(Rows):
         self.js('await page.locator("html.pf-v6-theme-dark tbody tr").first().waitFor()')
         self.shot('devices-dark')
 
-
     def test_6_german(self):
         self.open('/?show=devices', language='de')
         self.see('Platte hinzufügen')
@@ -93,7 +97,9 @@ class TestDisks(Rows):
         self.shot('wizard-german')
 
 
-class TestAbsent(gui.TestCase):
+class TestConnection(gui.TestCase):
+    """What the page tells when it has no service, or no way to it."""
+
     services = ('bus',)
 
     def reload_bus(self):
@@ -101,6 +107,7 @@ class TestAbsent(gui.TestCase):
 
     def test_absent(self):
         """A service that cannot be started, and comes later."""
+        self.lab.stop_daemon()
         activation = '/usr/share/dbus-1/system-services/%s.service' % lab.BUS_NAME
         os.rename(activation, activation + '.off')
         self.reload_bus()
@@ -111,6 +118,52 @@ class TestAbsent(gui.TestCase):
         self.reload_bus()
         self.see('No disks yet')
         self.assertEqual(self.get(ROOT, 'Manager', 'Engine'), 'sqlite')
+
+    def test_forbidden(self):
+        """A user whom the bus does not let talk to the service, and then does."""
+        policy = '/etc/dbus-1/system.d/forbidden.conf'
+        with open(policy, 'w') as f:
+            f.write(FORBIDDEN)
+        self.reload_bus()
+        self.open(user='nobody')
+        self.see('You may not talk to the service')
+        self.shot('forbidden')
+        os.unlink(policy)
+        self.reload_bus()
+        self.see('No disks yet')
+
+    def test_lost(self):
+        """While the next service is on its way, what was known is shown, and that it is old."""
+        self.open()
+        self.see('No disks yet')
+        script, go = lab.WORK + '/directlund', lab.WORK + '/go'
+        with open(script) as f:
+            text = f.read()
+        with open(script, 'w') as f:
+            f.write(text.replace('\n', '\nuntil [ -e %s ]; do sleep 0.05; done\n' % go, 1))
+        os.kill(self.lab.owner_pid(), signal.SIGKILL)
+        self.see('The service has gone, and is being called again')
+        self.see('No disks yet')
+        self.shot('lost')
+        with open(go, 'w'):
+            pass
+        self.gone('is being called again')
+        self.assertTrue(self.js("return page.getByRole('button', {name: 'Add disk'}).isEnabled()"))
+
+    def test_cut_off(self):
+        """Cockpit itself goes; what was known stays to be read."""
+        self.open()
+        self.see('No disks yet')
+        self.lab.kill('cockpit-root')
+        self.see('The connection to this machine is lost')
+        self.see('No disks yet')
+        self.shot('cut-off')
+        gui.serve(self.lab)
+        self.click('button', 'Reload')
+        self.gone('The connection to this machine is lost')
+        self.js('await page.getByRole("button", {name: "Add disk", disabled: false}).waitFor()')
+        problems = self.browser.run('return t.problems.splice(0)')
+        self.assertEqual([each for each in problems if 'WebSocket' not in each], [])
 
 
 class TestMany(Rows):

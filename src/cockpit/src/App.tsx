@@ -2,6 +2,7 @@
 import React, { type ReactElement } from 'react';
 import { Nav, NavItem, NavList, Page, PageSection } from '@patternfly/react-core';
 
+import { isShown } from './bus/client';
 import { NoService, ServiceNotices } from './components/ServiceState';
 import { Failures } from './components/Tasks';
 import { useRoute, useService, type Route } from './hooks';
@@ -48,7 +49,7 @@ export const App = () => {
     const name = route.path[0] ?? '';
     const entry = DETAILS[name] ?? PAGES.find(each => each.name === name) ?? PAGES[0]!;
 
-    if (phase !== 'ready' && phase !== 'lost')
+    if (!isShown(phase))
         return <Page className="pf-m-no-sidebar"><NoService /></Page>;
     return (
         <Page className="pf-m-no-sidebar">

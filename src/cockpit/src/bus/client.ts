@@ -3,7 +3,7 @@
 // comes back by itself when the service ends or starts anew. A client of cockpit.js is good for one
 // owner of the bus name only, so each owner gets a new one.
 
-import { callError, isAbsent, isDenied, type CallError } from './errors';
+import { callError, isAbsent, isCutOff, isDenied, type CallError } from './errors';
 import { BUS_NAME, EMPTY, ModelBuilder, ROOT, type Model } from './model';
 import { askPermissions, type Permissions } from './permissions';
 import { list, text } from './values';
@@ -18,8 +18,9 @@ const RETRY_MS = [200, 1000, 2000, 5000];
 const ALIVE_MS = 30_000; // an asked service does not leave for being idle
 const ANSWER_MS = 20_000;
 
-/** "lost": there was a service, and it may come back. */
-export type Phase = 'connecting' | 'ready' | 'lost' | 'absent' | 'denied' | 'failed';
+/** "lost": there was a service, and it may come back; "cut-off": Cockpit has gone, which does not come
+ *  back to a page that is loaded. */
+export type Phase = 'connecting' | 'ready' | 'lost' | 'cut-off' | 'absent' | 'denied' | 'failed';
 
 export interface State {
     phase: Phase;
@@ -120,15 +121,17 @@ export class ServiceClient {
         void ask();
     }
 
-    /** This client is of no use any more; the next one comes by itself. */
+    /** This client is of no use any more; the next one comes by itself, as long as Cockpit is there. */
     private over(bus: cockpit.DBusClient, problem: CallError | null): void {
         if (bus !== this.bus)
             return;
         this.bus = null;
         window.clearInterval(this.aliveTimer);
         bus.close();
-        const seen = this.state.phase === 'ready' || this.state.phase === 'lost';
+        const seen = isShown(this.state.phase);
         this.set({ phase: phaseOf(problem, seen), problem });
+        if (this.state.phase === 'cut-off')
+            return;
         const delay = RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)];
         this.retryTimer = window.setTimeout(() => this.start(), delay);
     }
@@ -157,11 +160,16 @@ export class ServiceClient {
     }
 }
 
+/** Whether there is something to show, however old. */
+export const isShown = (phase: Phase): boolean => ['ready', 'lost', 'cut-off'].includes(phase);
+
 function phaseOf(problem: CallError | null, seen: boolean): Phase {
     if (problem && isDenied(problem))
         return 'denied';
     if (problem && isAbsent(problem))
         return 'absent';
+    if (seen && problem && isCutOff(problem))
+        return 'cut-off';
     if (seen || !problem)
         return 'lost';
     return 'failed';

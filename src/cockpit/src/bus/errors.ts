@@ -43,6 +43,10 @@ export function isAbsent(error: Fault): boolean {
 export const isDenied = (error: Fault): boolean =>
     ['AccessDenied', 'InteractiveAuthorizationRequired', 'access-denied'].includes(error.name);
 
+/** Whether it is Cockpit that is not there: its connection, its bridge or its session. */
+export const isCutOff = (error: Fault): boolean =>
+    ['disconnected', 'terminated', 'no-session', 'authentication-failed'].includes(error.name);
+
 export type DiscoverField = 'address' | 'port' | 'user' | 'secret';
 export type AttachField = 'vm' | 'iface' | 'bootOrder' | 'readOnly' | 'shared' | 'alias' | 'description' | 'device';
 

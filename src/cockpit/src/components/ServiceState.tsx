@@ -43,13 +43,18 @@ export const ServiceNotices = () => {
     const { phase, permissions } = useService();
     const readOnly = phase === 'ready' && permissions !== null && !permissions.has('attach') && !permissions.has('connect')
         && !permissions.has('manage-vdisk');
-    if (phase !== 'lost' && !readOnly)
+    if (phase === 'ready' && !readOnly)
         return null;
     return (
         <PageSection hasBodyWrapper={false}>
             <AlertGroup isLiveRegion>
                 {phase === 'lost' &&
                     <Alert isInline component="p" variant="warning" title={_("The service has gone, and is being called again")}>
+                        {_("What is shown here is what was last known.")}
+                    </Alert>}
+                {phase === 'cut-off' &&
+                    <Alert isInline component="p" variant="warning" title={_("The connection to this machine is lost")}
+                        actionLinks={<Button variant="link" isInline onClick={() => window.location.reload()}>{_("Reload")}</Button>}>
                         {_("What is shown here is what was last known.")}
                     </Alert>}
                 {readOnly &&
