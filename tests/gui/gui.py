@@ -153,6 +153,18 @@ class TestCase(service.TestCase):
         self.js('await page.getByLabel(args.label, {exact: true}).first().fill(args.value)',
                 label=label, value=value)
 
+    def press(self, name):
+        """A button of the dialog."""
+        self.js('await page.getByRole("dialog").getByRole("button", {name: args.name, exact: true}).click()',
+                name=name)
+
+    def no_dialog(self):
+        self.js('await page.getByRole("dialog").waitFor({state: "detached"})')
+
+    def choose(self, lun):
+        """A device, in the wizard."""
+        self.js('await page.getByRole("row").filter({hasText: args.guid}).getByRole("radio").check()', guid=lun.guid)
+
     def see(self, text, within=None):
         self.js('''const scope = args.within ? page.getByRole('row').filter({hasText: args.within}) : page;
                    await scope.getByText(args.text).first().waitFor()''', text=text, within=within)

@@ -45,10 +45,6 @@ class TestChap(gui.TestCase):
     def where(self):
         return '/targets' if 'targets' in self._testMethodName else '/'
 
-    def press(self, name):
-        self.js('await page.getByRole("dialog").getByRole("button", {name: args.name, exact: true}).click()',
-                name=name)
-
     def type(self, field, text):
         self.js('await page.locator(`[id="${args.field}"]`).fill(args.text)', field=field, text=text)
 

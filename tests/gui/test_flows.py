@@ -19,20 +19,9 @@ class TestFlows(gui.TestCase):
         cls.guest = cls.lab.define_vm('web').start()
         cls.lab.define_vm('off')
 
-    def choose(self, lun):
-        self.js('await page.getByRole("row").filter({hasText: args.guid}).getByRole("radio").check()', guid=lun.guid)
-
-    def press(self, name):
-        """A button of the dialog."""
-        self.js('await page.getByRole("dialog").getByRole("button", {name: args.name, exact: true}).click()',
-                name=name)
-
     def wait_failures(self, count):
         self.js('''await page.waitForFunction(
                 n => document.querySelectorAll('.pf-v6-c-alert').length === n, args.count)''', count=count)
-
-    def no_dialog(self):
-        self.js('await page.getByRole("dialog").waitFor({state: "detached"})')
 
     def test_1_add_disk(self):
         """From a portal into a running guest; errors stand where they were caused, and values stay."""
