@@ -98,6 +98,13 @@ class Crash(TestCase):
                     self.assertEqual(self.settled(), [path])
                     self.assertIs(self.get(path, 'Attachment', 'Plugged'), plugged)
 
+    def detach_again(self, path):
+        """What was begun before the kill may end before this does."""
+        try:
+            self.method(path, 'Attachment', 'Detach')
+        except DBusError as e:
+            self.assertTrue(e.name.endswith('.NotAttached'), e)
+
     def test_detach(self):
         for moment in MOMENTS[::2]:
             with self.subTest(moment):
@@ -108,5 +115,5 @@ class Crash(TestCase):
                 if done:
                     self.assertEqual(attachments, [])
                 for path in attachments:
-                    self.method(path, 'Attachment', 'Detach')
+                    self.detach_again(path)
                 self.assertEqual(self.settled(), [])

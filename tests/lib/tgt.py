@@ -31,6 +31,7 @@ _REPLY = struct.Struct('=II')
 _MODES = {'system': 0, 'target': 1, 'lun': 2, 'portal': 3, 'session': 5, 'connection': 6,
           'account': 7}
 _OPERATIONS = {'new': 0, 'delete': 1, 'show': 2, 'bind': 3, 'unbind': 4, 'update': 5}
+_LUN_ACTIVE = 20  # enum tgtadm_errno
 
 
 class TgtError(RuntimeError):
@@ -177,7 +178,15 @@ class Tgtd:
             self.request('lun', 'update', tid, lun, text)
 
     def remove_lun(self, tid, lun):
-        self.request('lun', 'delete', tid, lun)
+        """Waits for what initiators have asked of it: tgtd refuses while a command is queued."""
+        deadline = time.monotonic() + REQUEST_DEADLINE
+        while True:
+            try:
+                return self.request('lun', 'delete', tid, lun)
+            except TgtError as e:
+                if e.code != _LUN_ACTIVE or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
     def set_online(self, tid, lun, online):
         """An offline LUN answers TEST UNIT READY with NOT READY."""
