@@ -176,6 +176,19 @@ static bool is_device_id(const char *text)
                strspn(minor + 1, "0123456789") == strlen(minor + 1);
 }
 
+/* As udev calls the folder of a link. */
+static char *escape_link(const char *link)
+{
+        GString *escaped = g_string_new(NULL);
+
+        for (const char *p = link; *p; p++)
+                if (*p == '/' || *p == '\\')
+                        g_string_append_printf(escaped, "\\x%02x", (unsigned)*p);
+                else
+                        g_string_append_c(escaped, *p);
+        return g_string_free(escaped, FALSE);
+}
+
 /*
  * The devices that claim a link by udev's rules: a path, a label, a logical volume. udev keeps a
  * folder for each link, with an entry for each claimant, called by its number. Which of them has
@@ -183,8 +196,7 @@ static bool is_device_id(const char *text)
  */
 static void add_of_link(const char *sysfs, const char *udev, const char *path, GPtrArray *guids)
 {
-        g_auto(GStrv) parts = g_strsplit(path + strlen("/dev"), "/", -1);
-        g_autofree char *escaped = g_strjoinv("\\x2f", parts);
+        g_autofree char *escaped = escape_link(path + strlen("/dev/"));
         g_autofree char *folder = g_build_filename(udev, "links", escaped, NULL);
         g_autoptr(GDir) claims = g_dir_open(folder, 0, NULL);
         const char *name;

@@ -141,6 +141,11 @@ class TestBlock(vm.TestCase):
         storage.run('umount', '/mnt')
         self.wait_lun(guid, lambda lun: 'mount:/mnt' not in lun['Holders'], 'the end of the mount')
 
+        uuid = storage.run('blkid', '-s', 'UUID', '-o', 'value', device).strip()
+        self.define_guest('other', "<disk type='block'><driver name='qemu' type='raw'/><source "
+                          "dev='/dev/disk/by-uuid/%s'/><target dev='vda' bus='virtio'/></disk>" % uuid)
+        self.wait_lun(guid, lambda lun: 'vm:other' in lun['Holders'], 'the VM that names it')
+
         storage.run('mkswap', device)
         storage.run('swapon', device)
         self.addCleanup(storage.run, 'swapoff', device, check=False)

@@ -190,3 +190,10 @@ class TestPlugBlock(vm.TestCase):
                                            'Holders'), 20, 'no holder', 0.2)
         self.attach(running, device)
         self.assertEqual(self.sources(running, '--inactive'), [self.node(disk)])
+
+        storage.run('dmsetup', 'create', 'busy', '--table',
+                    '0 2048 linear %s 0' % self.node(disk))  # after the attach
+        with client.ExpectedError(self, vm.BUS_NAME + '.Error.NoHostAvailable') as refused:
+            self.call(self.vm(running), 'Vm', 'Run', '(asa{sv})', [], {})
+        self.assertIn('dm:busy', refused.exception.message)
+        storage.run('dmsetup', 'remove', 'busy')

@@ -339,7 +339,7 @@ static void test_foreign_device_comes(CoreFixture *f, gconstpointer data)
         CORE_WAIT(f, DL_LOOKUP_VM(f->core, uuid));
         expect_lun(f, BLANK, DL_LUN_FREE, "");
 
-        put_file(f, "udev/links/\\x2fvg0\\x2fdata/b253:0", "");
+        put_file(f, "udev/links/vg0\\x2fdata/b253:0", "");
         put_file(f, "sys/dev/block/253:0/dm/uuid", "mpath-" BLANK "\n");
         fake_block_shows(TABLE, NULL);
         core_fixture_settle(f);

@@ -188,18 +188,20 @@ static void test_links(Sysfs *s, gconstpointer data)
         link_to(s, "dev/block/8:1", "../../devices/sda/sda1");
         link_to(s, "dev/block/253:0", "../../devices/dm-0");
         link_to(s, "dev/block/253:1", "../../devices/dm-1");
-        claim(s, "\\x2fdisk\\x2fby-path\\x2fpci-0000:03:00.0-fc-0x2100000000000001-lun-3", "b8:0");
-        claim(s, "\\x2fdisk\\x2fby-uuid\\x2f0b2e5a4c", "b8:1");
-        claim(s, "\\x2fdisk\\x2fby-uuid\\x2f0b2e5a4c", "b253:0"); /* which of them has it changes */
-        claim(s, "\\x2fvg0\\x2flv0", "b253:1");
-        claim(s, "\\x2fdisk\\x2fby-label\\x2fodd", "b8:9"); /* gone */
-        claim(s, "\\x2fdisk\\x2fby-label\\x2fodd", "c8:0"); /* no block device */
-        claim(s, "\\x2fdisk\\x2fby-label\\x2fodd", "b8:0.tmp");
-        claim(s, "\\x2fdisk\\x2fby-label\\x2fodd", "b8:");
-        claim(s, "\\x2fdisk\\x2fby-label\\x2fodd", "b:0");
+        claim(s, "disk\\x2fby-path\\x2fpci-0000:03:00.0-fc-0x2100000000000001-lun-3", "b8:0");
+        claim(s, "disk\\x2fby-uuid\\x2f0b2e5a4c", "b8:1");
+        claim(s, "disk\\x2fby-uuid\\x2f0b2e5a4c", "b253:0"); /* which of them has it changes */
+        claim(s, "vg0\\x2flv0", "b253:1");
+        claim(s, "disk\\x2fby-label\\x2fodd", "b8:9"); /* gone */
+        claim(s, "disk\\x2fby-label\\x2fodd", "c8:0"); /* no block device */
+        claim(s, "disk\\x2fby-label\\x2fodd", "b8:0.tmp");
+        claim(s, "disk\\x2fby-label\\x2fodd", "b8:");
+        claim(s, "disk\\x2fby-label\\x2fodd", "b:0");
         expect(s, "/dev/disk/by-path/pci-0000:03:00.0-fc-0x2100000000000001-lun-3", GUID);
         expect(s, "/dev/disk/by-uuid/0b2e5a4c", GUID);
         expect(s, "/dev/vg0/lv0", GUID " 3other");
+        claim(s, "disk\\x2fby-label\\x2fthe\\x5cx20shop", "b8:0"); /* "the shop" */
+        expect(s, "/dev/disk/by-label/the\\x20shop", GUID);
         expect(s, "/dev/disk/by-label/odd", "");
         expect(s, "/dev/disk/by-label/none", "");
         expect(s, "/dev/disk/../disk/by-uuid/0b2e5a4c", "");
