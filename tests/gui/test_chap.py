@@ -10,6 +10,12 @@ import lab
 from client import DBusError
 from service import object_path
 
+ALLOWED = '''polkit.addRule(function(action, subject) {
+    if (action.id.indexOf('org.ovirt.DirectLun.') == 0 && subject.user == 'nobody')
+        return polkit.Result.YES;
+});
+'''
+
 
 def password():
     return 'S' + secrets.token_hex(6) + 'Z'
@@ -153,3 +159,18 @@ class TestChap(gui.TestCase):
         self.click('button', 'Zugangsdaten', within=self.one.iqn)
         self.see('Das Target hat Zugangsdaten')
         self.shot('chap-german')
+
+    def test_3_targets_as_a_user(self):
+        """Who may manage disks may say secrets, too, without being root."""
+        self.lab.polkit_rules(ALLOWED)
+        self.addCleanup(self.lab.polkit_rules, '')
+        self.open('/targets', user='nobody', page='user')
+        self.js("t.said = []; page.on('console', message => t.said.push(message.text()))")
+        self.click('button', 'Credentials', within=self.both.iqn)
+        self.type('chap-user', 'reader')
+        self.type('chap-secret', self.own)
+        self.press('Replace')
+        self.js('await page.getByRole("dialog").waitFor({state: "detached"})')
+        with self.assertDBusError('AuthFailed'):
+            self.method(object_path('targets', self.both.iqn), 'Target', 'Rescan')
+        self.assert_nowhere()

@@ -65,6 +65,10 @@ class TestDemo(lab.TestCase):
             await disk.waitFor();
             return [await menu.getAttribute('href'), await disk.innerText()];''')
         self.assertEqual(menu, place)
+        browser.run('''
+            await t.open('german', args.url, {}, 'de');
+            await t.pages.german.getByRole('link', {name: 'SAN-Platten'}).waitFor();
+            await t.pages.german.context().close();''', url=address + place)
         self.assertIn('64 MiB', disk)
         browser.run('await t.pages.it.context().close()')
 

@@ -14,6 +14,8 @@ METADATA = '{http://ovirt.org/directlun/1}'
 
 
 class Crash(TestCase):
+    minutes = 1
+
     @classmethod
     def prepare(cls):
         cls.one = cls.lab.add_target('one')

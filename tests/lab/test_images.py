@@ -315,6 +315,8 @@ class LimitedSpace(ImageCase):
 
 
 class Revert(ImageCase):
+    minutes = 2
+
     def test_of_a_stopped_vm(self):
         self.attach_one()
         self.run_vm()
@@ -390,6 +392,8 @@ class Revert(ImageCase):
 
 class OfAnotherVm(ImageCase):
     """What a vDisk was at a moment, read by another VM."""
+
+    minutes = 2
 
     @classmethod
     def prepare(cls):

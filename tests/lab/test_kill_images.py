@@ -91,6 +91,8 @@ class ImageWalk(test_kill_walk.Walk):
 
 
 class KillImages(ImageWalk):
+    minutes = 2
+
     def begin(self):
         self.attach_one(self.running)
         self.running.guest.wait_disks(lambda disks: 'vda' in disks)

@@ -251,6 +251,8 @@ def deadline(seconds):
 
 
 class KillWalk(Walk):
+    minutes = 5
+
     def attachment(self, vm):
         path, = self.get(self.vm(vm), 'Vm', 'Attachments')
         return path

@@ -442,6 +442,8 @@ class Plugged(Base):
 class Many(Base):
     """More disks than anybody has: 204 before the start, 4 into the running VM."""
 
+    minutes = 1
+
     def count(self, vm):
         return int(vm.guest.check('set -- /sys/block/sd*; echo $#'))
 

@@ -14,6 +14,8 @@ SETTINGS = {'iSCSI': {'ConnectTimeoutSec': '2', 'LoginTimeoutSec': '2', 'Command
 class Resize(TestCase):
     """A LUN for each way to give one to a guest."""
 
+    minutes = 1
+
     settings = SETTINGS
 
     @classmethod

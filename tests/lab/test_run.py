@@ -12,6 +12,7 @@ MIB = 1 << 20
 
 
 class RunStop(TestCase):
+    minutes = 1
     settings = {'iSCSI': {'ConnectTimeoutSec': '2', 'LoginTimeoutSec': '2',
                           'CommandTimeoutSec': '2', 'CheckIntervalSec': '1'}}
 

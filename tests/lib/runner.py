@@ -285,9 +285,11 @@ def methods_of(path, test_class, pattern=None):
 
 
 class Runner:
-    """Classes run side by side, as many as there are processors; one whose `alone` attribute is
-    true (it measures time, or takes the machine for itself) runs after them, with no other. What
-    classes say is not mixed: that of each comes when it is over."""
+    """Classes run side by side, one more than there are processors, since most wait more than they
+    compute. One whose `minutes` attribute says that it takes so long begins before the others, or
+    all would wait for it at the end; one whose `alone` is true (it measures time, or takes the
+    machine for itself) runs after them, with no other. What classes say is not mixed: that of each
+    comes when it is over."""
 
     def __init__(self, environment, pattern=None, keep_going=True):
         self._environment = environment
@@ -309,7 +311,8 @@ class Runner:
                 if methods:
                     (alone if getattr(test_class, 'alone', False) else together).append(
                         (os.path.abspath(path), test_class, methods))
-        self._run_all(together, min(os.cpu_count(), len(together)))
+        together.sort(key=lambda run: -getattr(run[1], 'minutes', 0))
+        self._run_all(together, min(os.cpu_count() + 1, len(together)))
         self._run_all(alone, 1)
         if len(self._costs) > 1:
             print('   the dearest:')

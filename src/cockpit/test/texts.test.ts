@@ -15,7 +15,9 @@ function sources(directory: string): string[] {
 
 test('every text of the page is translated, and nothing else', () => {
     const code = sources(join(top, 'src')).join('\n');
+    const { menu } = JSON.parse(readFileSync(join(top, 'manifest.json'), 'utf8'));
     const used = new Set([...code.matchAll(/\b_\("([^"]*)"\)/g)].map(found => found[1]));
+    used.add(menu.index.label); // which Cockpit's own page looks up in this package's translations
     const calls = [...code.matchAll(/[^\w.]_\((?!\))/g)].length;
     assert.equal(calls, [...code.matchAll(/\b_\("([^"]*)"\)/g)].length, 'a text that is no literal');
     for (const name of readdirSync(join(top, 'po')).filter(each => each.endsWith('.po'))) {
