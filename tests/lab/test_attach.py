@@ -173,15 +173,28 @@ class RunningVm(TestCase):
                          'disconnected')
 
     def test_inline_lun_with_chap(self):
+        """The secret by a descriptor, or by a token for who cannot pass one."""
         target = self.lab.add_target('inlinechap', user='reader', password='inline-secret-1')
         lun = target.luns[1]
+        address = {'type': 'iscsi', 'address': '127.0.0.1', 'port': 3260, 'target': target.iqn,
+                   'id': lun.guid, 'user': 'reader'}
         with secret_fd('inline-secret-1') as fd:
-            path = self.call(self.vm(self.guest), 'Vm', 'AttachDisk', '(a{sv}a{sv})', {'lun': {
-                'type': 'iscsi', 'address': '127.0.0.1', 'port': 3260, 'target': target.iqn,
-                'id': lun.guid, 'user': 'reader', 'secret': GLib.Variant('h', 0)}}, {}, fds=(fd,))
+            path = self.call(self.vm(self.guest), 'Vm', 'AttachDisk', '(a{sv}a{sv})', {
+                'lun': {**address, 'secret': GLib.Variant('h', 0)}}, {}, fds=(fd,))
         self.sees(lun)
         self.assertNotIn('inline-secret-1', self.guest.xml('--security-info'))
         self.method(path, 'Attachment', 'Detach')
+        self.method(object_path('targets', target.iqn), 'Target', 'Forget')
+
+        token = self.hand_over('inline-secret-1')
+        with self.assertDBusError('org.freedesktop.DBus.Error.InvalidArgs') as expected:
+            self.attach(self.guest, {'lun': {**address, 'secret-token': 'not ' + token}})
+        self.assertNotIn(token, expected.exception.message)
+        path = self.attach(self.guest, {'lun': {**address, 'secret-token': token}})
+        self.sees(lun)
+        self.method(path, 'Attachment', 'Detach')
+        with self.assertDBusError('org.freedesktop.DBus.Error.InvalidArgs'):
+            self.attach(self.guest, {'lun': {**address, 'secret-token': token}})
 
     def test_inline_lun_that_is_another(self):
         """The GUID is proven: what answers at the portal must be what was asked for."""

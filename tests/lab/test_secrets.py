@@ -120,16 +120,6 @@ class Hunt(TestCase):
             self.call(self.paths[target], 'Target', 'SetCredentials', '(sha{sv})', '', 0, {},
                       fds=(fd,))
 
-    def hand_over(self, secret):
-        """By a socket; the token."""
-        path, token = self.call(ROOT, 'Manager', 'AcceptSecret', '(a{sv})', {})
-        with socket.socket(socket.AF_UNIX) as writer:
-            writer.connect(path)
-            writer.sendall(secret.encode())
-            writer.shutdown(socket.SHUT_WR)
-            self.assertEqual(writer.recv(1), b'')
-        return token
-
     def set_credentials_by_token(self, target, secret, theirs):
         self.hand_over(secret)  # and nobody uses it
         self.call(self.paths[target], 'Target', 'SetCredentialsByToken', '(ssa{sv})', 'reader',

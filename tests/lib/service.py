@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import socket
 import uuid
 
 import lab
@@ -71,6 +72,16 @@ class Calls:
         fds = options.pop('fds', ())
         return self.call(ROOT, 'Manager', 'DiscoverTargets', '(sqa{sv})', address, port, options,
                          fds=fds)
+
+    def hand_over(self, secret):
+        """By a socket of the service; the token that stands for it once."""
+        path, token = self.call(ROOT, 'Manager', 'AcceptSecret', '(a{sv})', {})
+        with socket.socket(socket.AF_UNIX) as writer:
+            writer.connect(path)
+            writer.sendall(secret.encode())
+            writer.shutdown(socket.SHUT_WR)
+            self.assertEqual(writer.recv(1), b'')
+        return token
 
     def target(self, target):
         """The path of a target of the lab; discovers it if it is not known."""
