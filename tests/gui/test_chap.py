@@ -28,6 +28,7 @@ class TestChap(gui.TestCase):
     @classmethod
     def prepare(cls):
         super().prepare()
+        cls.lab.polkit_rules(gui.ALLOWED)
         cls.own, cls.second, cls.theirs, cls.wrong = (password() for _ in range(4))
         tgtd = cls.lab.start_tgtd('guarded', '127.0.0.1', 3261)
         cls.one = cls.lab.add_target('one', tgtd='guarded', user='reader', password=cls.own)
@@ -44,12 +45,13 @@ class TestChap(gui.TestCase):
         self.addCleanup(self.monitor.wait)
         self.addCleanup(self.monitor.terminate)
         lab.wait_until(lambda: os.path.getsize(self.recorded), what='the bus being recorded')
-        self.open(self.where)
+        self.open(*self.where)
         self.js("t.said = []; page.on('console', message => t.said.push(message.text()))")
 
     @property
     def where(self):
-        return '/targets' if 'targets' in self._testMethodName else '/'
+        """Path and user: one is root, one is nobody."""
+        return ('/targets', 'nobody') if 'targets' in self._testMethodName else ('/', 'root')
 
     def type(self, field, text):
         self.js('await page.locator(`[id="${args.field}"]`).fill(args.text)', field=field, text=text)

@@ -23,6 +23,12 @@ class TestFlows(gui.TestCase):
         self.js('''await page.waitForFunction(
                 n => document.querySelectorAll('.pf-v6-c-alert').length === n, args.count)''', count=count)
 
+    def one_image(self):
+        """Nothing is left of a snapshot."""
+        self.js('await page.getByRole("button", {name: "Merge"}).waitFor({state: "detached"})')
+        vdisk, = self.client.objects('VDisk').values()
+        self.assertEqual(len(vdisk['Images']), 1)
+
     def test_1_add_disk(self):
         """From a portal into a running guest; errors stand where they were caused, and values stay."""
         self.open()
@@ -112,10 +118,15 @@ class TestFlows(gui.TestCase):
         self.no_dialog()
         self.js('await page.getByRole("button", {name: "Merge"}).waitFor()')
         self.shot('disk')
+        self.click('button', 'Merge')
+        self.one_image()
+        self.click('button', 'Take a snapshot')
+        self.press('Take a snapshot')
+        self.no_dialog()
         self.js('await page.getByRole("button", {name: "Go back"}).last().click()')
         self.press('Go back')
         self.no_dialog()
-        self.js('await page.getByRole("button", {name: "Merge"}).waitFor({state: "detached"})')
+        self.one_image()
         self.click('button', 'Rename')
         self.fill('Description', 'of the shop')
         self.press('Save')

@@ -2,13 +2,6 @@
 """What can become of a VM's disks, in the page of a user who is not root; seen in running guests."""
 
 import gui
-import lab
-
-ALLOWED = '''polkit.addRule(function(action, subject) {
-    if (action.id.indexOf('org.ovirt.DirectLun.') == 0 && subject.user == 'nobody')
-        return polkit.Result.YES;
-});
-'''
 
 
 class TestVm(gui.TestCase):
@@ -19,7 +12,7 @@ class TestVm(gui.TestCase):
     @classmethod
     def prepare(cls):
         super().prepare()
-        cls.lab.polkit_rules(ALLOWED)
+        cls.lab.polkit_rules(gui.ALLOWED)
         cls.lab.start_tgtd('shaky', '127.0.0.1', 3264)
         cls.array = cls.lab.add_target('array')
         cls.late = cls.lab.add_target('late', tgtd='shaky')
