@@ -67,18 +67,31 @@ async function bundle(work) {
         compress(join(page, name));
 }
 
+/** What Cockpit's navigation shows of the page. */
+function menuLabels() {
+    const { menu } = JSON.parse(readFileSync(join(source, 'manifest.json'), 'utf8'));
+    return Object.values(menu).map(({ label }) => label);
+}
+
+/** For the page, and for Cockpit's navigation: it reads the page's own, or since release 300 or so
+ *  one that has only the texts of the manifest. */
 async function translations(work) {
     const { po } = await import(require.resolve('gettext-parser').replace(/index\.(cjs|js)$/, 'index.js'))
             .then(module => module.default ?? module);
+    const labels = menuLabels();
     for (const name of readdirSync(join(work, 'po')).filter(each => each.endsWith('.po'))) {
         const { headers, translations: { '': entries } } = po.parse(readFileSync(join(work, 'po', name)));
         const language = name.slice(0, -3);
         const forms = /plural=([^;]+)/.exec(headers['Plural-Forms'])[1];
-        const table = Object.fromEntries(Object.values(entries).filter(({ msgid }) => msgid)
-                .map(({ msgid, msgstr }) => [msgid, [null, ...msgstr]]));
-        const js = `cockpit.locale({"":{"language":${JSON.stringify(language)},"plural-forms":(n) => ${forms}},`
-            + `${JSON.stringify(table).slice(1)});\n`;
-        writeFileSync(join(page, `po.${language}.js`), js);
+        const write = (file, chosen) => {
+            const table = Object.fromEntries(chosen.map(({ msgid, msgstr }) => [msgid, [null, ...msgstr]]));
+            writeFileSync(join(page, file),
+                          `cockpit.locale({"":{"language":${JSON.stringify(language)},"plural-forms":(n) => ${forms}},`
+                          + `${JSON.stringify(table).slice(1)});\n`);
+        };
+        const texts = Object.values(entries).filter(({ msgid }) => msgid);
+        write(`po.${language}.js`, texts);
+        write(`po.manifest.${language}.js`, texts.filter(({ msgid }) => labels.includes(msgid)));
     }
 }
 

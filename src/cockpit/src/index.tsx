@@ -7,12 +7,13 @@ import { createRoot } from 'react-dom/client';
 
 import { App } from './App';
 import { service } from './bus/client';
-import { language } from './i18n';
+import { _, language } from './i18n';
 import { followTheme } from './theme';
 
 followTheme();
 cockpit.transport.wait(() => {
     document.documentElement.lang = language();
+    document.title = _("SAN disks"); // as in manifest.json
     service.start();
     createRoot(document.getElementById('app')!).render(<App />);
 });
