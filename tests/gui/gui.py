@@ -176,7 +176,7 @@ class TestCase(service.TestCase):
 
     def gone(self, text):
         self.js('''await page.waitForFunction(
-                text => !document.body.innerText.includes(text), args.text)''', text=text)
+                text => document.body && !document.body.innerText.includes(text), args.text)''', text=text)
 
     def rows(self):
         return self.js('return page.locator("tbody tr").allInnerTexts()')
