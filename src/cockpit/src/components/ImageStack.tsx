@@ -6,9 +6,10 @@ import { Table, Tbody, Td, Th, Thead, Tr } from '@patternfly/react-table';
 
 import { merge, revert, snapshot } from '../bus/service';
 import type { Image, VDisk } from '../bus/types';
-import { useAllowed } from '../hooks';
+import { useAllowed, useService } from '../hooks';
 import { _, fill, language } from '../i18n';
 import { moment } from '../model/format';
+import { isPlugged } from '../model/vms';
 import { tasks } from '../tasks';
 import { AskButton, Question } from './Ask';
 
@@ -24,7 +25,7 @@ const SnapshotQuestion = ({ vdisk, close }: { vdisk: VDisk; close: () => void })
     );
 };
 
-const Row = ({ vdisk, image, first }: { vdisk: VDisk; image: Image; first: boolean }) => {
+const Row = ({ vdisk, image, first, plugged }: { vdisk: VDisk; image: Image; first: boolean; plugged: boolean }) => {
     const allowed = useAllowed('manage-vdisk');
     const when = moment(image.time, language());
     return (
@@ -44,11 +45,13 @@ const Row = ({ vdisk, image, first }: { vdisk: VDisk; image: Image; first: boole
             <Td isActionCell>
                 <Flex gap={{ default: 'gapSm' }} flexWrap={{ default: 'nowrap' }}>
                     {!first &&
-                        <Button variant="secondary" size="sm" isDisabled={!allowed}
+                        <Button variant="secondary" size="sm" isAriaDisabled={!allowed || !plugged}
+                            title={plugged ? undefined : _("Images are merged while a VM runs with the disk.")}
                             onClick={() => tasks.start(_("Merge an image"), options => merge(vdisk.path, image.uid, options))}>
                             {_("Merge")}
                         </Button>}
-                    <AskButton variant="secondary" size="sm" isDanger isDisabled={!allowed || image.spoiled} dialog={close => (
+                    <AskButton variant="secondary" size="sm" isDanger isAriaDisabled={!allowed || image.spoiled || plugged}
+                        title={plugged ? _("A VM runs with the disk: stop it, or unplug the disk.") : undefined} dialog={close => (
                         <Question title={_("Go back to this moment?")} verb={_("Go back")} close={close}
                             act={options => revert(vdisk.path, image.uid, options)}>
                             <p>{fill(_("$0 will be what it was on $1. What has been written since is lost."), vdisk.alias, when)}</p>
@@ -61,6 +64,7 @@ const Row = ({ vdisk, image, first }: { vdisk: VDisk; image: Image; first: boole
 };
 
 export const ImageStack = ({ vdisk }: { vdisk: VDisk }) => {
+    const { model } = useService();
     const allowed = useAllowed('manage-vdisk');
     const first = vdisk.images[0]?.uid;
     return (
@@ -79,7 +83,7 @@ export const ImageStack = ({ vdisk }: { vdisk: VDisk }) => {
                 </Thead>
                 <Tbody>
                     {[...vdisk.images].reverse().map(image =>
-                        <Row key={image.uid} vdisk={vdisk} image={image} first={image.uid === first} />)}
+                        <Row key={image.uid} vdisk={vdisk} image={image} first={image.uid === first} plugged={isPlugged(model, vdisk)} />)}
                 </Tbody>
             </Table>
         </>

@@ -44,6 +44,10 @@ export function disksOf(model: Model, vm: Vm): VmDisk[] {
     });
 }
 
+/** Whether a running VM has it. */
+export const isPlugged = (model: Model, vdisk: VDisk): boolean =>
+    vdisk.attachments.some(path => model.attachments.get(path)?.plugged);
+
 export const targetsOf = (model: Model, vm: Vm): Target[] =>
     vm.requiredTargets.flatMap(path => model.targets.get(path) ?? []);
 
