@@ -383,7 +383,7 @@ class MainJob(CtlTestCase):
                 'vm': ['runner', self.vm_one.uuid, object_path('vms', self.vm_one.uuid)],
                 'attachment': [attached['id'], attached['path']],
                 'host': [os.uname().nodename],
-                'job': [self.json('jobs')[0]['id']]}.items():
+                'job': [self.json('jobs')[-1]['id']]}.items():
             for word in words:
                 self.assertEqual(self.json('show', word)['kind'], kind, word)
 

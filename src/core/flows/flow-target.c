@@ -17,6 +17,7 @@ typedef struct TargetWork {
         bool pin;
         DlDataPath data_path; /* as asked for */
         bool was_by_kernel;
+        char *was_why; /* of the data path before */
         unsigned n_paths;
         DlChap chap, before; /* own copies */
 } TargetWork;
@@ -28,6 +29,7 @@ static void work_free(void *p)
         if (work->target)
                 dl_target_release(work->target);
         g_strfreev(work->guids);
+        g_free(work->was_why);
         dl_chap_clear(&work->chap);
         dl_chap_clear(&work->before);
         g_free(work);
@@ -138,6 +140,7 @@ static void choose(DlOperation *op)
         TargetWork *work = op->data;
 
         work->was_by_kernel = work->target->by_kernel;
+        work->was_why = g_strdup(work->target->data_path_why);
         dl_op_wait(op,
                    dl_kernel_choice_start(work->target, work->data_path,
                                           (const char *const *)work->guids, work->n_paths,
@@ -149,7 +152,7 @@ static void undo_choose(DlOperation *op)
 {
         TargetWork *work = op->data;
 
-        work->target->by_kernel = work->was_by_kernel;
+        dl_target_set_data_path(work->target, work->was_by_kernel, work->was_why);
         dl_op_next(op);
 }
 

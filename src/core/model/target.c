@@ -279,12 +279,17 @@ const char *dl_target_data_path(const DlTarget *target)
 void dl_target_set_data_path(DlTarget *target, bool by_kernel, const char *why)
 {
         const char *before = dl_target_data_path(target);
+        bool is_new = target->by_kernel != by_kernel;
 
         target->by_kernel = by_kernel;
-        if (dl_set_string(&target->data_path_why, why))
+        if (dl_set_string(&target->data_path_why, why)) {
                 dl_object_changed(&target->object, "DataPathReason");
+                is_new = true;
+        }
         if (dl_target_data_path(target) != before)
                 dl_object_changed(&target->object, "DataPath");
+        if (is_new && !target->leaving)
+                dl_persist_target(target);
 }
 
 bool dl_target_is_managed(const DlTarget *target)

@@ -69,7 +69,7 @@ void dl_targets_on_resized(const char *iqn, uint64_t lun, void *core);
 
 /* By what initiator it is connected: "block", "qemu"; "": nothing was chosen. */
 const char *dl_target_data_path(const DlTarget *target);
-/* why NULL: nothing is chosen any more. */
+/* Is kept over restarts. why NULL: nothing is chosen any more. */
 void dl_target_set_data_path(DlTarget *target, bool by_kernel, const char *why);
 
 bool dl_target_is_managed(const DlTarget *target);

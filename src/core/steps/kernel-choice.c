@@ -146,13 +146,9 @@ static void on_connected(const GError *error, void *userdata)
                 go_by_qemu(choice, error);
                 return;
         }
-        if (error)
-                target->by_kernel = choice->was_by_kernel;
-        else {
+        target->by_kernel = choice->was_by_kernel;
+        if (!error)
                 dl_target_set_data_path(target, true, choice->why);
-                if (!choice->was_by_kernel)
-                        dl_persist_target(target);
-        }
         finish(choice, error, true);
 }
 
