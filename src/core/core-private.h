@@ -70,6 +70,8 @@ struct DlCore {
         bool vms_known;                /* libvirt was listed: who has attachments is known */
         GQueue attach_guards;          /* DlAttachGuard, in the order in which they came */
         sd_event_source *housekeeping; /* holds that expire, checks of connections */
+        sd_event_source *late_logins;  /* the next look for them: see kernel-connect.h */
+        uint64_t late_until_usec;      /* monotonic: none can come after that */
 };
 
 /* ---- the core (core.c) ---------------------------------------------------------------------- */

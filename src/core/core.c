@@ -100,6 +100,7 @@ static void on_loaded(DlCore *core, const GError *error)
                 return;
         }
         dl_kernel_look_at_all(core);
+        dl_kernel_await_late_logins(core);
         dl_targets_update(core); /* some may be pinned */
 }
 
@@ -271,6 +272,7 @@ void dl_core_free(DlCore *core)
         free_all(core, DL_KIND_VDISK, (GDestroyNotify)dl_vdisk_free);
         free_all(core, DL_KIND_LUN, (GDestroyNotify)dl_lun_free);
         free_all(core, DL_KIND_HOST, (GDestroyNotify)dl_host_free);
+        core->late_logins = sd_event_source_disable_unref(core->late_logins);
 
         dl_helper_free(core->helper);
         dl_iscsi_free(core->iscsi);

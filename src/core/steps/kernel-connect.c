@@ -4,6 +4,7 @@
 #include "core/steps/kernel-connect.h"
 
 #include "core/steps/kernel-usable.h"
+#include "core/steps/kill-point.h"
 #include "host/helper.h"
 #include "host/kernel-sessions.h"
 
@@ -11,11 +12,13 @@
 #include <string.h>
 #include <systemd/sd-device.h>
 
-#define LOGIN_MSEC  20000
-#define SCAN_MSEC   30000
-#define APPEAR_USEC (30 * G_USEC_PER_SEC)
-#define LEAVE_USEC  (G_USEC_PER_SEC / 10)
-#define LOOK_USEC   (G_USEC_PER_SEC / 2) /* sysfs may change without an event */
+#define LOGIN_MSEC     20000
+#define SCAN_MSEC      30000
+#define APPEAR_USEC    (30 * G_USEC_PER_SEC)
+#define LEAVE_USEC     (G_USEC_PER_SEC / 10)
+#define LOOK_USEC      (G_USEC_PER_SEC / 2) /* sysfs may change without an event */
+#define LATE_LOOK_USEC (2 * G_USEC_PER_SEC)
+#define LATE_USEC      (LOGIN_MSEC * UINT64_C(1000) + 5 * G_USEC_PER_SEC)
 
 typedef struct Call {
         DlKernelConnect *connect;
@@ -155,6 +158,42 @@ void dl_kernel_look_at_all(DlCore *core)
         }
 }
 
+static int on_late_look(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void look_later(DlCore *core)
+{
+        core->late_logins = sd_event_source_disable_unref(core->late_logins);
+        (void)sd_event_add_time_relative(core->event, &core->late_logins, CLOCK_MONOTONIC,
+                                         LATE_LOOK_USEC, 0, on_late_look, core);
+}
+
+/* Whoever needs none of them lets go of them. */
+static void update_all_with_sessions(DlCore *core)
+{
+        g_autoptr(GPtrArray) targets = dl_core_list(core, DL_KIND_TARGET);
+
+        for (unsigned i = 0; i < targets->len; i++)
+                if (((DlTarget *)targets->pdata[i])->has_sessions)
+                        dl_target_update(targets->pdata[i]);
+}
+
+static int on_late_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        DlCore *core = userdata;
+
+        dl_kernel_look_at_all(core);
+        update_all_with_sessions(core);
+        if (dl_now() < core->late_until_usec)
+                look_later(core);
+        return 0;
+}
+
+void dl_kernel_await_late_logins(DlCore *core)
+{
+        core->late_until_usec = dl_now() + LATE_USEC;
+        look_later(core);
+}
+
 /* ---- the end ------------------------------------------------------------------------------- */
 
 static void call_free(void *p)
@@ -200,6 +239,8 @@ void dl_kernel_connect_cancel(DlKernelConnect *connect)
 
         if (!connect)
                 return;
+        if (connect->n_open > 0)
+                dl_kernel_await_late_logins(target->object.core);
         connect_free(connect);
         dl_kernel_look(target);
         dl_target_update(target);
@@ -309,6 +350,7 @@ void dl_kernel_connects_look(DlCore *core)
 
 static void on_scanned(const DlHelperResult *result, const GError *error, void *userdata)
 {
+        dl_kill_point("kernel-scan", 0, "answered");
         call_over(userdata, error, watch);
 }
 
@@ -340,6 +382,7 @@ static void scan_session(DlKernelConnect *connect, const DlKernelSession *sessio
                 (void)DL_HELPER_PUT(&request, iqn, target->object.id);
                 call = call_new(connect);
                 call->call = dl_helper_call(core->helper, &request, NULL, NULL, on_scanned, call);
+                dl_kill_point("kernel-scan", 0, "asked");
         }
 }
 
@@ -376,6 +419,9 @@ static void on_logged_in(const DlHelperResult *result, const GError *error, void
         DlTarget *target = call->connect->target;
         DlPortal *portal = dl_target_find_portal(target, call->address, call->port);
 
+        dl_kill_point("kernel-login", 0, "answered");
+        if (dl_error_code(error) == DL_ERROR_TIMED_OUT)
+                dl_kernel_await_late_logins(target->object.core);
         if (portal && error) {
                 portal->state = DL_TARGET_FAILED;
                 dl_last_error_set(&portal->last_error, error);
@@ -401,6 +447,7 @@ static void log_in(DlKernelConnect *connect, DlPortal *portal)
                             target->target_secret ? target->target_user : NULL);
         call->call = dl_helper_call(target->object.core->helper, &request, target->secret,
                                     target->target_secret, on_logged_in, call);
+        dl_kill_point("kernel-login", 0, "asked");
 }
 
 /* A portal that did not answer the proof just now is not waited for again. */

@@ -38,6 +38,10 @@ void dl_kernel_look(DlTarget *target);
 /* Of all targets: at the start. */
 void dl_kernel_look_at_all(DlCore *core);
 
+/* Logins that nobody waits for any more, or that a former run has asked for, may still become
+ * sessions: those that nobody needs are ended, for as long as some can come. */
+void dl_kernel_await_late_logins(DlCore *core);
+
 /* The numeric address of a portal, as its last proof went to; NULL if it is not known. */
 char *dl_kernel_portal_address(const DlPortal *portal, uint16_t *ret_port);
 

@@ -4,6 +4,7 @@
 #include "core/steps/kernel-plan.h"
 
 #include "core/model/attachment-index.h"
+#include "core/steps/kill-point.h"
 
 #define STEP_MSEC 30000
 
@@ -169,6 +170,7 @@ static void on_answer(const DlHelperResult *result, const GError *error, void *u
 {
         DlKernelPlan *plan = userdata;
 
+        dl_kill_point("kernel-plan", plan->next - 1, "answered");
         plan->call = NULL;
         if (error || plan->next == plan->requests->len)
                 finish(plan, error);
@@ -180,6 +182,7 @@ static void ask_next(DlKernelPlan *plan)
 {
         plan->call = dl_helper_call(plan->core->helper, plan->requests->pdata[plan->next++], NULL,
                                     NULL, on_answer, plan);
+        dl_kill_point("kernel-plan", plan->next - 1, "asked");
 }
 
 static int on_empty(sd_event_source *source, void *userdata)

@@ -26,7 +26,8 @@ static struct {
                 unsigned n_asked;
         } verbs[_DL_HELPER_VERB_MAX];
         char *iface;
-        unsigned last_session, n_disks;
+        unsigned last_session, last_disk;
+        unsigned sessions['z' - 'a' + 1]; /* of each disk */
 } fake;
 
 /* ---- files --------------------------------------------------------------------------------- */
@@ -69,24 +70,44 @@ static unsigned count(const char *directory, const char *prefix)
 
 /* ---- the kernel ---------------------------------------------------------------------------- */
 
-static unsigned add_session(const DlHelperRequest *r)
+static unsigned add_session_of(const char *iface, const char *iqn, const char *address,
+                               unsigned number)
 {
         unsigned sid = ++fake.last_session;
-        g_autofree char *port = g_strdup_printf("%u\n", r->port);
-        g_autofree char *iface = g_strconcat("directlun", *r->iface ? "-" : "", r->iface, NULL);
+        g_autofree char *port = g_strdup_printf("%u\n", number);
         g_autofree char *device = g_strdup_printf("%s/devices/host%u/session%u", fake.sysfs, sid,
                                                   sid);
         g_autofree char *link = g_strdup_printf("%s/class/iscsi_session/session%u/device",
                                                 fake.sysfs, sid);
 
         put(port, -1, "sys/class/iscsi_connection/connection%u:0/persistent_port", sid);
-        put(r->address, -1, "sys/class/iscsi_connection/connection%u:0/persistent_address", sid);
-        put(r->iqn, -1, "sys/class/iscsi_session/session%u/targetname", sid);
+        put(address, -1, "sys/class/iscsi_connection/connection%u:0/persistent_address", sid);
+        put(iqn, -1, "sys/class/iscsi_session/session%u/targetname", sid);
         put(iface, -1, "sys/class/iscsi_session/session%u/ifacename", sid);
         put("LOGGED_IN\n", -1, "sys/class/iscsi_session/session%u/state", sid);
         g_assert_cmpint(g_mkdir_with_parents(device, 0700), ==, 0);
         g_assert_cmpint(symlink(device, link), ==, 0);
         return sid;
+}
+
+static unsigned add_session(const DlHelperRequest *r)
+{
+        g_autofree char *iface = g_strconcat("directlun", *r->iface ? "-" : "", r->iface, NULL);
+
+        return add_session_of(iface, r->iqn, r->address, r->port);
+}
+
+void fake_kernel_add_session(const char *iface, const char *iqn, const char *address)
+{
+        (void)add_session_of(iface, iqn, address, 3260);
+}
+
+static void remove_disk(unsigned number)
+{
+        g_autofree char *disk = g_strdup_printf("%s/class/block/sd%c", fake.sysfs,
+                                                'a' + (char)number);
+
+        remove_all(disk);
 }
 
 static void remove_session(unsigned sid)
@@ -95,6 +116,9 @@ static void remove_session(unsigned sid)
                                                    sid);
 
         remove_all(session);
+        for (unsigned i = 0; i < fake.last_disk; i++)
+                if (fake.sessions[i] == sid)
+                        remove_disk(i);
 }
 
 static void add_disk(unsigned sid)
@@ -102,10 +126,12 @@ static void add_disk(unsigned sid)
         static const uint8_t inquiry[96] = {0, 0, 6, 2, 91};
         static const uint8_t page83[] = {0, 0x83, 0, 20,   1, 3, 0, 16, 0x60, 0x01, 0x40, 0x50,
                                          0, 0,    0, 0x10, 0, 0, 0, 0,  0,    0,    0,    0x0a};
-        unsigned number = fake.n_disks++;
+        unsigned number = fake.last_disk++;
         g_autofree char *name = g_strdup_printf("sd%c", 'a' + (char)number);
         g_autofree char *dev = g_strdup_printf("8:%u\n", number);
 
+        g_assert_cmpuint(number, <, G_N_ELEMENTS(fake.sessions));
+        fake.sessions[number] = sid;
         put(dev, -1, "sys/devices/host%u/session%u/target%u:0:0/%u:0:0:1/block/%s/dev", sid, sid,
             sid, sid, name);
         put(inquiry, sizeof inquiry, "sys/class/block/%s/device/inquiry", name);
@@ -121,9 +147,27 @@ void fake_kernel_map(void)
         put("8\n", -1, "sys/class/block/dm-0/size");
         put("254:0\n", -1, "sys/class/block/dm-0/dev");
         put("I:1\n", -1, "udev/data/b254:0");
-        for (unsigned i = 0; i < fake.n_disks; i++) {
+        for (unsigned i = 0; i < fake.last_disk; i++) {
                 put("", 0, "sys/class/block/sd%c/holders/dm-0", 'a' + (char)i);
                 put("", 0, "sys/class/block/dm-0/slaves/sd%c", 'a' + (char)i);
+        }
+}
+
+bool fake_kernel_has_map(void)
+{
+        return count("class/block", "dm-") > 0;
+}
+
+static void remove_map(void)
+{
+        g_autofree char *map = g_build_filename(fake.sysfs, "class/block/dm-0", NULL);
+
+        remove_all(map);
+        for (unsigned i = 0; i < fake.last_disk; i++) {
+                g_autofree char *holder = g_strdup_printf("%s/class/block/sd%c/holders/dm-0",
+                                                          fake.sysfs, 'a' + (char)i);
+
+                (void)unlink(holder);
         }
 }
 
@@ -132,7 +176,7 @@ void fake_kernel_name(const char *name)
         static const char named[] = "S:disk/by-id/lasting-" FAKE_KERNEL_GUID "\nI:1\n";
 
         put(g_strcmp0(name, "dm-0") == 0 ? named : "I:1\n", -1, "udev/data/b254:0");
-        for (unsigned i = 0; i < fake.n_disks; i++) {
+        for (unsigned i = 0; i < fake.last_disk; i++) {
                 const char disk[] = {'s', 'd', (char)('a' + i), '\0'};
 
                 put(g_strcmp0(name, disk) == 0 ? named : "I:1\n", -1, "udev/data/b8:%u", i);
@@ -146,7 +190,7 @@ unsigned fake_kernel_n_sessions(void)
 
 unsigned fake_kernel_n_disks(void)
 {
-        return fake.n_disks;
+        return count("class/block", "sd");
 }
 
 void fake_kernel_drop_sessions(void)
@@ -181,6 +225,10 @@ static void carry_out(const DlHelperRequest *request, DlHelperReply *reply)
                 remove_session(request->sid);
         else if (request->verb == DL_HELPER_SCAN)
                 add_disk(request->sid);
+        else if (request->verb == DL_HELPER_FLUSH_MAP)
+                remove_map();
+        else if (request->verb == DL_HELPER_DELETE_PATH)
+                remove_disk(request->minor);
 }
 
 static void answer(int fd, const DlHelperRequest *request)

@@ -38,7 +38,10 @@ const char *fake_helper_iface(void);
 /* LUN 1 of each session is FAKE_KERNEL_GUID; a disk comes when it is scanned for. */
 unsigned fake_kernel_n_sessions(void);
 unsigned fake_kernel_n_disks(void);
-/* A session that somebody else has made, or ended. */
+bool fake_kernel_has_map(void);
+/* A session that nobody has just asked the helper for. */
+void fake_kernel_add_session(const char *iface, const char *iqn, const char *address);
+/* Somebody else ends all of them. */
 void fake_kernel_drop_sessions(void);
 /* multipath puts its map over all disks that are there. */
 void fake_kernel_map(void);
