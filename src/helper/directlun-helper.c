@@ -46,8 +46,8 @@ typedef struct Helper {
 /* A connection, from its beginning to the end of the process that answers it. */
 typedef struct Task {
         Helper *helper;
-        int fd; /* -1: answered */
-        uint32_t verb;
+        int fd;                  /* -1: answered */
+        DlHelperRequest request; /* without the secrets */
         pid_t pid;
         sd_event_source *io, *deadline, *child;
 } Task;
@@ -156,8 +156,11 @@ static void run(int fd, DlHelperRequest *request)
 static int on_child(sd_event_source *source, const siginfo_t *info, void *userdata)
 {
         Task *task = userdata;
+        bool failed = info->si_code != CLD_EXITED || info->si_status != EXIT_SUCCESS;
 
-        if (task->fd >= 0 && (info->si_code != CLD_EXITED || info->si_status != EXIT_SUCCESS))
+        if (failed && task->request.verb == DL_HELPER_LOGIN)
+                dl_helper_forget_login(&task->request);
+        if (failed && task->fd >= 0)
                 answer_error(task->fd, DL_ERROR_FAILED,
                              "The helper failed; see the journal of directlun-helper.service");
         task_end(task);
@@ -173,7 +176,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
                 task_end(task);
                 return 0;
         }
-        dl_warning("%s takes too long and is given up", verbs[task->verb].name);
+        dl_warning("%s takes too long and is given up", verbs[task->request.verb].name);
         if (task->fd >= 0)
                 answer_error(task->fd, DL_ERROR_TIMED_OUT,
                              "The kernel or the target did not answer in time");
@@ -182,13 +185,15 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
-/* Nobody waits for it any more. */
+/* Nobody waits for it any more. What open-iscsi was asked for it makes all the same: a login ends
+ * well, or at its deadline. */
 static int on_hang_up(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
         Task *task = userdata;
 
         close_connection(task);
-        (void)kill(-task->pid, SIGKILL);
+        if (task->request.verb != DL_HELPER_LOGIN)
+                (void)kill(-task->pid, SIGKILL);
         return 0;
 }
 
@@ -210,7 +215,9 @@ static int start(Task *task, DlHelperRequest *request)
         }
         (void)setpgid(pid, pid);
         task->pid = pid;
-        task->verb = request->verb;
+        explicit_bzero(request->secret, sizeof request->secret);
+        explicit_bzero(request->target_secret, sizeof request->target_secret);
+        task->request = *request;
         task->io = sd_event_source_disable_unref(task->io);
         r = sd_event_add_child(task->helper->event, &task->child, pid, WEXITED, on_child, task);
         if (r >= 0)
@@ -345,6 +352,7 @@ int main(int argc, char **argv)
         (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* secrets come by */
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         dl_log_open();
+        dl_helper_forget_secrets();
         helper.service = service->pw_uid;
         helper.tasks = g_hash_table_new_full(NULL, NULL, task_free, NULL);
         r = serve(&helper);

@@ -199,3 +199,42 @@ void dl_node_record_remove(const char *below, const DlHelperRequest *request, co
         (void)rmdir(portal); /* unless there are records of others */
         (void)rmdir(target);
 }
+
+/* ---- what a crash has left ----------------------------------------------------------------- */
+
+static void forget_secret(const char *path)
+{
+        g_autofree char *record = NULL;
+        gsize size = 0;
+
+        if (!g_file_get_contents(path, &record, &size, NULL))
+                return;
+        if (strstr(record, "node.session.auth.password"))
+                (void)unlink(path);
+        explicit_bzero(record, size);
+}
+
+/* Below a folder, so many levels down; folders that are empty then go. */
+static void forget_below(const char *path, unsigned levels)
+{
+        g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+        const char *name;
+
+        while (dir && (name = g_dir_read_name(dir))) {
+                g_autofree char *child = g_build_filename(path, name, NULL);
+
+                if (levels > 0) {
+                        forget_below(child, levels - 1);
+                        (void)rmdir(child);
+                } else if (g_str_has_prefix(name, DL_KERNEL_IFACE)) {
+                        forget_secret(child);
+                }
+        }
+}
+
+void dl_node_records_forget_secrets(const char *below)
+{
+        g_autofree char *nodes = g_build_filename(below, "nodes", NULL);
+
+        forget_below(nodes, 2);
+}

@@ -28,3 +28,6 @@ void dl_node_record_free(GString *record); /* wipes it */
 /* Writes it, with or without the secrets; and removes it. below: "/etc/iscsi". */
 bool dl_node_record_write(const char *below, const DlHelperRequest *request, GError **error);
 void dl_node_record_remove(const char *below, const DlHelperRequest *request, const char *iface);
+
+/* Removes those of ours that have secrets: what made them was killed. */
+void dl_node_records_forget_secrets(const char *below);

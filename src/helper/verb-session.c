@@ -169,6 +169,18 @@ bool dl_helper_login(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd
         return good;
 }
 
+void dl_helper_forget_login(const DlHelperRequest *request)
+{
+        g_autofree char *iface = dl_node_iface(request);
+
+        dl_node_record_remove(ISCSI_DIRECTORY, request, iface);
+}
+
+void dl_helper_forget_secrets(void)
+{
+        dl_node_records_forget_secrets(ISCSI_DIRECTORY);
+}
+
 /* ---- logout -------------------------------------------------------------------------------- */
 
 /* Whether something other than multipath's daemon and udev has it open for himself: a mount, a map,

@@ -19,6 +19,10 @@ DlHelperRun dl_helper_login, dl_helper_logout, dl_helper_scan;
 DlHelperRun dl_helper_rescan_path, dl_helper_delete_path, dl_helper_read;
 DlHelperRun dl_helper_flush_map, dl_helper_fail_queued, dl_helper_resize_map;
 
+/* What a login that was killed has left on the disk: of this one; of any, when none can run. */
+void dl_helper_forget_login(const DlHelperRequest *request);
+void dl_helper_forget_secrets(void);
+
 /* ---- what verbs share ---------------------------------------------------------------------- */
 
 /* A file of sysfs; negative errno. */

@@ -168,6 +168,38 @@ static void test_files(void)
         g_assert_cmpint(rmdir(below), ==, 0);
 }
 
+/* The helper was killed before it could take them out again. */
+static void test_forgets_secrets(void)
+{
+        g_autofree char *below = g_dir_make_tmp("directlun-iscsi-XXXXXX", NULL);
+        g_autofree char *nodes = g_build_filename(below, "nodes", NULL);
+        g_autofree char *target = g_build_filename(nodes, "iqn.2026-01.org.example:a", NULL);
+        g_autofree char *portal = g_build_filename(target, "192.0.2.1,3260,2", NULL);
+        g_autofree char *ours = g_build_filename(portal, "directlun", NULL);
+        g_autofree char *others = g_build_filename(portal, "default", NULL);
+        DlHelperRequest chap = request_of("me", "it"), plain = request_of(NULL, NULL);
+
+        dl_node_records_forget_secrets(below); /* there is nothing yet */
+        g_assert_true(dl_node_record_write(below, &chap, NULL));
+        g_assert_cmpint(rename(ours, others), ==, 0);
+        g_assert_true(dl_node_record_write(below, &plain, NULL));
+        dl_node_records_forget_secrets(below);
+        g_assert_cmpint(access(others, F_OK), ==, 0);
+        g_assert_cmpint(access(ours, F_OK), ==, 0);
+        g_assert_true(dl_node_record_write(below, &chap, NULL));
+        dl_node_records_forget_secrets(below);
+        g_assert_cmpint(access(others, F_OK), ==, 0);
+        g_assert_cmpint(access(ours, F_OK), ==, -1);
+        g_assert_cmpint(unlink(others), ==, 0);
+        g_assert_cmpint(rmdir(portal), ==, 0);
+        g_assert_cmpint(rmdir(target), ==, 0);
+
+        g_assert_true(dl_node_record_write(below, &chap, NULL));
+        dl_node_records_forget_secrets(below);
+        g_assert_cmpint(rmdir(nodes), ==, 0); /* empty */
+        g_assert_cmpint(rmdir(below), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -175,5 +207,6 @@ int main(int argc, char **argv)
         g_test_add_func("/node-record/chap", test_chap);
         g_test_add_func("/node-record/interface", test_interface);
         g_test_add_func("/node-record/files", test_files);
+        g_test_add_func("/node-record/forgets-secrets", test_forgets_secrets);
         return g_test_run();
 }
