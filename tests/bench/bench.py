@@ -17,21 +17,21 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-sys.path[:0] = [HERE, TOP + '/tests/lib']
+sys.path[:0] = [HERE, TOP + '/tests/lib', TOP + '/tests/gui']
 sys.dont_write_bytecode = True
 
 TOOLS = {  # name → what it needs; DL: the service's own libraries
     'relay': (), 'bare-inventory': ('libiscsi',), 'client': ('libsystemd',),
     'bare-plug': ('libvirt',), 'bare-uevents': ('libudev',), 'store-latency': ('DL', 'glib-2.0', 'libsystemd', 'sqlite3')}
 MEASUREMENTS = ('list-one-target', 'list-many-targets', 'hot-plug', 'activation', 'scale',
-                'uevents', 'store')
+                'uevents', 'page', 'store')
 
 
 def build(work):
     """A build as packages have it, and the tools of the measurements: its directory."""
     directory = work + '/build'
     commands = [['meson', 'setup', directory, TOP, '--buildtype=release', '-Dtests=false',
-                 '-Dman=false'],
+                 '-Dman=false', '-Dcockpit=enabled'],
                 ['ninja', '-C', directory]]
     for name, needs in TOOLS.items():
         commands.append(['sh', '-c', compile_line(name, needs, directory)])
@@ -73,6 +73,7 @@ def print_table(rows):
 
 
 def outside(work, arguments):
+    import browser
     import namespace
     import runner
     chosen = [name for name in MEASUREMENTS if (arguments.name or '') in name]
@@ -82,6 +83,12 @@ def outside(work, arguments):
     environment = runner.lab_environment(directory, work)
     if arguments.profile:
         environment['DL_BENCH_PROFILE'] = os.path.abspath(arguments.profile)
+    if 'page' in chosen:
+        problem = browser.bring(work + '/gui-packages')
+        if problem:
+            print(problem)
+            raise SystemExit('FAILED: npm ci for tests/gui')
+        environment['DL_GUI'] = work + '/gui-packages'
     rows, failed = [], []
     for name in chosen:
         print('measuring: ' + name, flush=True)

@@ -472,6 +472,7 @@ def measure_store(quick):
 
 
 def run(name, quick):
+    import page
     import uevents
     {
         'list-one-target': lambda: measure_list(quick, 1, 255, 25),
@@ -480,6 +481,7 @@ def run(name, quick):
         'activation': lambda: measure_activation(quick),
         'scale': lambda: measure_scale(quick),
         'uevents': lambda: uevents.measure(quick),
+        'page': lambda: page.measure(quick),
         'store': lambda: measure_store(quick),
     }[name]()
     return 0

@@ -3,7 +3,6 @@
 
 import os
 import signal
-import time
 
 import gui
 import lab
@@ -167,26 +166,19 @@ class TestConnection(gui.TestCase):
 
 
 class TestMany(Rows):
-    alone = True  # it measures
-
     def see_page(self, text):
         self.js('''await page.waitForFunction(text => document.querySelector('.pf-v6-c-pagination')
                 ?.innerText.includes(text), args.text)''', text=text)
 
     def test_many(self):
-        """2,000 devices; their time is printed. A hundred are on a page."""
+        """2,000 devices; a hundred are on a page. (tests/bench tells how long it takes.)"""
         for number in range(10):
             self.connect(self.lab.add_target('many%d' % number, luns=200))
-        started = time.monotonic()
         self.open('/?show=devices')
         self.wait_rows(100)
-        first = time.monotonic() - started
         self.see_page('1 - 100')
-        started = time.monotonic()
         self.fill('Filter', 'many9-200')
         self.wait_rows(1)
-        print('page of 2,000 devices in %.2f s, filtered in %.2f s' % (first, time.monotonic() - started))
-        self.assertLess(first, 10)
         self.fill('Filter', '')
         self.wait_rows(100)
         self.js('await page.getByRole("button", {name: "Go to next page"}).click()')

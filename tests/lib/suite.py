@@ -7,7 +7,6 @@ import glob
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,8 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
-import checks  # noqa: E402 (they live beside this file)
+import browser  # noqa: E402 (they live beside this file)
+import checks  # noqa: E402
 import runner  # noqa: E402
 
 TIERS = ('unit', 'bus', 'lab', 'gui', 'hosts', 'memory', 'threads', 'checks', 'vm')
@@ -233,13 +233,11 @@ class Suite:
         self._python(TOP + '/tests/lab')
 
     def _gui(self):
-        """The page in Cockpit; npm brings what drives the browser, while there is a network."""
+        """The page in Cockpit."""
         packages = self.work + '/gui-packages'
-        shutil.copytree(TOP + '/tests/gui', packages)
-        status, output = call(['npm', 'ci', '--ignore-scripts', '--prefer-offline'], 300,
-                              cwd=packages)
-        if status != 0:
-            self.failed('npm ci for tests/gui', output)
+        problem = browser.bring(packages)
+        if problem:
+            self.failed('npm ci for tests/gui', problem)
             return
         screenshots = os.environ.get('DL_SCREENSHOTS') or self.work + '/screenshots'
         os.makedirs(screenshots, exist_ok=True)
