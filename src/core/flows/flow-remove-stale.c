@@ -95,6 +95,12 @@ static void find(DlOperation *op)
         const DlBlockLun *lun = devices ? dl_block_devices_find(devices, work->guid) : NULL;
         g_autoptr(GPtrArray) mapped = NULL;
 
+        if (devices && !op->core->are_devices_known) { /* a host that was slow to start */
+                dl_op_failf(op, DL_ERROR_BUSY,
+                            "The block devices of this host are still being looked at; try again "
+                            "in a moment");
+                return;
+        }
         for (unsigned i = 0; lun && i < lun->paths->len; i++)
                 add_disk(op, lun->paths->pdata[i]);
         if (lun && lun->map) {

@@ -98,6 +98,7 @@ DlCore *dl_scratch_new(DlCore *core)
                 .iscsi = core->iscsi,
                 .virt = core->virt,
                 .block_devices = core->block_devices,
+                .are_devices_known = core->are_devices_known,
                 .initiator_name = core->initiator_name,
                 .helper = core->helper,
                 .sysfs = core->sysfs,

@@ -93,12 +93,24 @@ static void test_map_without_a_path(World *w, gconstpointer data)
         assert_asked(0, 2);
 }
 
+/* "Nothing is stale" would not be true. */
+static void test_too_early(World *w, gconstpointer data)
+{
+        show(w, true, false);
+        w->core.core->are_devices_known = false;
+        remove_stale(w, false, DL_ERROR_BUSY);
+        w->core.core->are_devices_known = true;
+        remove_stale(w, false, -1);
+        assert_asked(0, 1);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
 #define ADD(name, test) g_test_add("/remove-stale/" name, World, NULL, begin, test, end)
         ADD("way-is-down", test_way_is_down);
         ADD("map-without-a-path", test_map_without_a_path);
+        ADD("too-early", test_too_early);
 #undef ADD
         return g_test_run();
 }
