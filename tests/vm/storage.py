@@ -79,7 +79,11 @@ class Path:
     def set_state(self, state):
         """'offline' fails what it is asked to do, 'running' ends that."""
         with open('/sys/block/%s/device/state' % self.name, 'w') as f:
-            f.write(state)
+            f.write(state + '\n')
+
+    def rescan(self):
+        with open('/sys/block/%s/device/rescan' % self.name, 'w') as f:
+            f.write('1')
 
     def delete(self):
         with open('/sys/block/%s/device/delete' % self.name, 'w') as f:
