@@ -181,16 +181,16 @@ class Nvme:
 
     def __init__(self, disk_size=16 << 20, nqn='nqn.2026-11.org.ovirt.test:vm'):
         lio.load('nvmet', 'nvmet-tcp', 'nvme-tcp', 'loop')
-        self.nqn = nqn
-        self._file = '/var/lib/nvme.img'
-        with open(self._file, 'wb') as f:
+        self.nqn, self.size = nqn, disk_size
+        self.file = '/var/lib/nvme.img'
+        with open(self.file, 'wb') as f:
             f.truncate(disk_size)
         self._subsystem = '%s/subsystems/%s' % (self.ROOT, nqn)
         self._port = self.ROOT + '/ports/1'
         namespace = self._subsystem + '/namespaces/1'
         os.makedirs(namespace)
         for path, text in ((self._subsystem + '/attr_allow_any_host', '1'),
-                           (namespace + '/device_path', self._file), (namespace + '/enable', '1')):
+                           (namespace + '/device_path', self.file), (namespace + '/enable', '1')):
             lio._write(path, text)
         os.mkdir(self._port)
         for name, text in (('trtype', 'tcp'), ('adrfam', 'ipv4'), ('traddr', '127.0.0.1'),
@@ -209,4 +209,4 @@ class Nvme:
         os.unlink('%s/subsystems/%s' % (self._port, self.nqn))
         for directory in (self._port, self._subsystem + '/namespaces/1', self._subsystem):
             os.rmdir(directory)
-        os.unlink(self._file)
+        os.unlink(self.file)

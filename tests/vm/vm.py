@@ -100,8 +100,8 @@ class TestCase(service.Calls, unittest.TestCase):
 
     # ---- guests
 
-    def define_guest(self, name='guest', devices='', **options):
-        """A guest in this machine, by KVM as the processor here is told to have it; off."""
+    @staticmethod
+    def _define(add_cleanup, name='guest', devices='', **options):
         if not os.path.exists(_IMAGES):
             shutil.copytree(WORK + '/guest', _IMAGES)
         console = '%s%s.console' % (_CONSOLES, name)
@@ -110,18 +110,30 @@ class TestCase(service.Calls, unittest.TestCase):
             f.write(guest.domain_xml(name, '6d616c00-1ab0-4000-8000-%012x' % len(name), _IMAGES,
                                      console, devices, kind='kvm', **options))
         storage.run('virsh', '-q', 'define', xml)
-        self.addCleanup(storage.run, 'virsh', '-q', 'undefine', name, check=False)
-        self.addCleanup(storage.run, 'virsh', '-q', 'destroy', name, check=False)
+        add_cleanup(storage.run, 'virsh', '-q', 'undefine', name, check=False)
+        add_cleanup(storage.run, 'virsh', '-q', 'destroy', name, check=False)
         defined = guest.Guest(console)
         defined.name = name
-        self.addCleanup(defined.close)
+        add_cleanup(defined.close)
         return defined
 
-    def start_guest(self, name='guest', devices='', **options):
+    @staticmethod
+    def _start(defined):
+        storage.run('virsh', '-q', 'start', defined.name, timeout=120)
+        return defined.wait_booted(180)
+
+    def define_guest(self, *arguments, **options):
+        """A guest in this machine, by KVM as the processor here is told to have it; off."""
+        return self._define(self.addCleanup, *arguments, **options)
+
+    def start_guest(self, *arguments, **options):
         """The same, booted."""
-        started = self.define_guest(name, devices, **options)
-        storage.run('virsh', '-q', 'start', name, timeout=120)
-        return started.wait_booted(180)
+        return self._start(self.define_guest(*arguments, **options))
+
+    @classmethod
+    def start_class_guest(cls, *arguments, **options):
+        """The same, for all tests of the class."""
+        return cls._start(cls._define(cls.addClassCleanup, *arguments, **options))
 
     @staticmethod
     def install_sg(running):

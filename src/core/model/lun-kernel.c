@@ -274,6 +274,7 @@ static void take_over(DlLun *lun, const DlBlockLun *kernel)
                 take_text(lun, &lun->revision, path->revision, "Revision");
                 take_text(lun, &lun->serial, path->serial, "Serial");
                 lun->device_type = path->device_type;
+                lun->is_nvme = path->kind == DL_BLOCK_NVME;
         }
         TAKE_NUMBER(lun, capacity, whole->size, "Capacity");
         TAKE_NUMBER(lun, logical_block_size, whole->logical_block_size, "LogicalBlockSize");

@@ -44,6 +44,7 @@ struct DlLun {
         uint64_t discard_max_bytes;
         uint8_t device_type; /* SPC-6; 0: disk */
         bool write_protected;
+        bool is_nvme;              /* by the kernel: it takes no SCSI commands */
         DlContent *content;        /* NULL: not looked at yet */
         uint64_t content_usec;     /* when it was read (monotonic); 0: that is to be done again */
         DlLastError content_error; /* why it could not be looked at */

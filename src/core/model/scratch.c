@@ -79,6 +79,7 @@ static void copy_lun(DlCore *scratch, const DlLun *from)
         to->discard_max_bytes = from->discard_max_bytes;
         to->device_type = from->device_type;
         to->write_protected = from->write_protected;
+        to->is_nvme = from->is_nvme;
         dl_object_publish(&to->object);
 }
 

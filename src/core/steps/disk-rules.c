@@ -163,6 +163,12 @@ bool dl_disk_rules_check_lun(const DlDomainAttachment *meta, const DlLun *lun, G
                         "%s has blocks of %u bytes, QEMU's disks of iface %s can only have 512; "
                         "use virtio or scsi",
                         meta->guid, lun->logical_block_size, meta->iface);
+        else if (passthrough && lun->is_nvme)
+                g_set_error(
+                        error, DL_ERROR, DL_ERROR_UNSUPPORTED_INTERFACE,
+                        "%s is a namespace of NVMe, which takes no SCSI commands; attach it with "
+                        "device disk",
+                        meta->guid);
         else if (passthrough && meta->readonly && !lun->write_protected)
                 g_set_error(
                         error, DL_ERROR, DL_ERROR_INVALID_ARGS,

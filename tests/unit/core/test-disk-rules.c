@@ -146,6 +146,9 @@ static void test_lun(void)
                 {"scsi lun readonly", {.write_protected = true}, -1},
                 {"scsi lun readonly", {.write_protected = false}, DL_ERROR_INVALID_ARGS},
                 {"scsi readonly", {.write_protected = false}, -1},
+                {"scsi lun", {.is_nvme = false}, -1},
+                {"scsi lun", {.is_nvme = true}, DL_ERROR_UNSUPPORTED_INTERFACE},
+                {"scsi", {.is_nvme = true}, -1},
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
