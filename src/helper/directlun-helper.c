@@ -65,6 +65,7 @@ static const struct {
         [DL_HELPER_FAIL_QUEUED] = {"fail-queued", dl_helper_fail_queued},
         [DL_HELPER_RESIZE_MAP] = {"resize-map", dl_helper_resize_map},
         [DL_HELPER_READ] = {"read", dl_helper_read},
+        [DL_HELPER_IDENTIFY] = {"identify", dl_helper_identify},
 };
 
 /* ---- tasks --------------------------------------------------------------------------------- */

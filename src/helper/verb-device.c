@@ -69,17 +69,24 @@ static char *name_of(const DlHelperRequest *r)
         return link ? g_path_get_basename(link) : NULL;
 }
 
+char *dl_helper_device_name(const DlHelperRequest *request, GError **error)
+{
+        char *name = name_of(request);
+
+        if (!name)
+                g_set_error(error, DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
+                            "There is no block device %u:%u", request->major, request->minor);
+        return name;
+}
+
 /* Its name, if it is a disk or a map of this LUN. */
 static char *find(const DlHelperRequest *request, GError **error)
 {
-        g_autofree char *name = name_of(request);
+        g_autofree char *name = dl_helper_device_name(request, error);
         g_autoptr(GPtrArray) guids = g_ptr_array_new_with_free_func(g_free);
 
-        if (!name) {
-                g_set_error(error, DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
-                            "There is no block device %u:%u", request->major, request->minor);
+        if (!name)
                 return NULL;
-        }
         dl_block_device_guids(DL_HELPER_SYSFS, name, guids);
         if (guids->len != 1 || !g_str_equal(guids->pdata[0], request->guid)) {
                 g_set_error(error, DL_ERROR, DL_ERROR_GUID_MISMATCH, "%s is not %s", name,
@@ -98,7 +105,7 @@ static char *scsi_file(const DlHelperRequest *request, const char *file)
         return g_file_test(path, G_FILE_TEST_EXISTS) ? g_steal_pointer(&path) : NULL;
 }
 
-static int open_device(const DlHelperRequest *request, const char *name, int flags)
+int dl_helper_open_device(const DlHelperRequest *request, const char *name, int flags)
 {
         g_autofree char *path = g_build_filename("/dev", name, NULL);
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | flags);
@@ -144,7 +151,7 @@ static bool check_unused(const DlHelperRequest *request, const char *name, GErro
         int fd = -1;
 
         if (!dl_helper_has_holders(directory))
-                fd = open_device(request, name, O_EXCL | O_NONBLOCK);
+                fd = dl_helper_open_device(request, name, O_EXCL | O_NONBLOCK);
         else
                 fd = -EBUSY;
         if (fd >= 0)
@@ -236,7 +243,7 @@ bool dl_helper_read(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd,
 
         if (!name)
                 return false;
-        fd = open_device(request, name, O_DIRECT);
+        fd = dl_helper_open_device(request, name, O_DIRECT);
         if (fd < 0)
                 return fail_read(name, -fd, error);
         if (posix_memalign(&buffer, ALIGNMENT, DL_HELPER_READ_MAX + 2 * ALIGNMENT) != 0)

@@ -16,7 +16,7 @@ typedef bool DlHelperRun(DlHelperRequest *request, DlHelperReply *reply, int *re
                          GError **error);
 
 DlHelperRun dl_helper_login, dl_helper_logout, dl_helper_scan;
-DlHelperRun dl_helper_rescan_path, dl_helper_delete_path, dl_helper_read;
+DlHelperRun dl_helper_rescan_path, dl_helper_delete_path, dl_helper_read, dl_helper_identify;
 DlHelperRun dl_helper_flush_map, dl_helper_fail_queued, dl_helper_resize_map;
 
 /* What a login that was killed has left on the disk: of this one; of any, when none can run. */
@@ -24,6 +24,12 @@ void dl_helper_forget_login(const DlHelperRequest *request);
 void dl_helper_forget_secrets(void);
 
 /* ---- what verbs share ---------------------------------------------------------------------- */
+
+/* "sda", if there is such a block device. */
+char *dl_helper_device_name(const DlHelperRequest *request, GError **error);
+
+/* To be read; flags: of open(2). Negative errno. */
+int dl_helper_open_device(const DlHelperRequest *request, const char *name, int flags);
 
 /* A file of sysfs; negative errno. */
 int dl_helper_write_sysfs(const char *path, const char *text);

@@ -33,6 +33,7 @@ static const unsigned takes[_DL_HELPER_VERB_MAX] = {
         [DL_HELPER_FAIL_QUEUED] = TAKES_GUID,
         [DL_HELPER_RESIZE_MAP] = TAKES_GUID,
         [DL_HELPER_READ] = TAKES_DEVICE | TAKES_GUID | TAKES_RANGE,
+        [DL_HELPER_IDENTIFY] = TAKES_DEVICE | TAKES_GUID,
 };
 
 /* ---- values -------------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ typedef enum DlHelperVerb {
         DL_HELPER_FAIL_QUEUED, /* guid: for 4 s what waits in the map for a path fails */
         DL_HELPER_RESIZE_MAP,  /* guid: the map becomes as large as its paths */
         DL_HELPER_READ,        /* device, guid, offset, size. Gives the bytes */
+        DL_HELPER_IDENTIFY, /* device, guid: whether the disk itself says that this is its GUID */
         _DL_HELPER_VERB_MAX,
 } DlHelperVerb;
 

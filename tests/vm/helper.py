@@ -15,7 +15,7 @@ _MAGIC = 0x444c4801
 _OK = 0xffffffff
 VERBS = {name: number for number, name in enumerate((
     'login', 'logout', 'scan', 'rescan-path', 'delete-path', 'flush-map', 'fail-queued',
-    'resize-map', 'read'), 1)}
+    'resize-map', 'read', 'identify'), 1)}
 _NUMBERS = ('timeout_ms', 'sid', 'major', 'minor', 'size', 'port', 'tpgt', 'lun', 'offset')
 _TEXTS = (('iqn', 224), ('address', 48), ('iface', 48), ('guid', 256), ('user', 256),
           ('secret', 256), ('target_user', 256), ('target_secret', 256))

@@ -113,3 +113,123 @@ class TestDisks(vm.TestCase):
         for options in ({}, {'force': True}):
             with self.assertDBusError('org.ovirt.DirectLun.Error.InUse'):
                 self.attach(self.guest, {'GUID': disk.guid, 'iface': 'virtio'}, **options)
+
+    # ---- what becomes of it on the target
+
+    def with_map(self, luns, paths=2):
+        """iSCSI sessions of somebody else with a target that shows these LUNs, in their maps."""
+        target = self.add_target(luns)
+        self.log_in(target)
+        for disk in luns.values():
+            self.wait_mapped(disk.guid, 'iSCSI', paths)
+        return target
+
+    def wait_paths(self, disk, state):
+        self.wait_lun(disk.guid, lambda lun: [path['state'] for path in lun['Paths']] == [state] * 2,
+                      'both paths being ' + state)
+
+    def assert_empty(self, disk):
+        with open(disk.file, 'rb') as f:
+            self.assertEqual(f.read().strip(b'\0'), b'')
+
+    def remove_stale(self, disk):
+        self.method(service.object_path('luns', disk.guid), 'Lun', 'RemoveStale')
+
+    def test_pain_3_a_number_that_another_lun_has_now(self):
+        one, other = self.add_disk('one', 24 * MIB), self.add_disk('other', 24 * MIB)
+        target = self.with_map({1: one})
+        attachment = self.plug(one.guid)
+        self.guest.wait_disks(lambda found: 'vda' in found, 60)
+        data = os.urandom(SECTOR)
+        self.guest.write('vda', 9 * SECTOR, data)
+        self.method(attachment, 'Attachment', 'HotUnplug')
+        self.guest.wait_disks(lambda found: not found, 60)
+
+        # nobody has told the kernel, whose disks have the old name
+        target.unmap(1)
+        with self.assertDBusError('org.ovirt.DirectLun.Error.LunNotVisible'):
+            self.method(attachment, 'Attachment', 'HotPlug')
+        target.map(1, other)
+        self.wait_paths(one, 'active')  # multipath takes whoever answers there for the same
+        with self.assertDBusError('org.ovirt.DirectLun.Error.GuidMismatch'):
+            self.method(attachment, 'Attachment', 'HotPlug')
+        self.method(attachment, 'Attachment', 'Detach')
+        for data_path in ('block', 'auto'):
+            with self.assertDBusError('org.ovirt.DirectLun.Error.GuidMismatch'):
+                self.attach(self.guest, {'GUID': one.guid, 'data-path': data_path})
+        self.assertEqual(self.guest.disks(), {})
+        self.assert_empty(other)
+
+        # it has moved to another number
+        target.map(5, one)
+        self.remove_stale(one)
+        storage.rescan()
+        for disk in (one, other):
+            self.wait_mapped(disk.guid, 'iSCSI', 2)
+        self.plug(one.guid)
+        self.guest.wait_disks(lambda found: 'vda' in found, 60)
+        self.assertEqual(self.guest.read('vda', 9 * SECTOR, SECTOR), data)
+        self.assert_empty(other)
+
+    test_pain_3_a_number_that_another_lun_has_now.deadline = 400
+
+    def test_a_lun_is_taken_from_a_running_vm(self):
+        one, other = self.add_disk('one', 24 * MIB), self.add_disk('other', 24 * MIB)
+        target = self.with_map({1: one})
+        attachment = self.plug(one.guid)
+        self.guest.wait_disks(lambda found: 'vda' in found, 60)
+
+        target.unmap(1)
+        self.guest.check("(printf %-512d 7 | dd of=/dev/vda bs=512 seek=9 conv=fsync,notrunc && "
+                         "echo written >/tmp/written) >/dev/null 2>&1 &")
+        vm.wait_until(lambda: 'paused' in storage.run('virsh', 'domstate', self.guest.name), 60,
+                      'the VM standing still', 0.3)
+        self.wait_paths(one, 'failed')
+        target.map(1, other)
+        self.wait_lun(one.guid, lambda lun: lun['Status'] == 'unusable' and
+                      other.guid in lun['Reason'], 'the reason')
+        self.wait_error(attachment, 'GuidMismatch')
+        target.unmap(1)
+        self.assert_empty(other)
+
+        target.map(1, one)
+        self.wait_error(attachment, '')
+        self.wait_lun(one.guid, lambda lun: lun['Status'] == 'used')
+        storage.run('virsh', 'resume', self.guest.name)
+        vm.wait_until(lambda: self.guest.sh('cat /tmp/written')[1] == b'written\n', 60, 'the data', 0.3)
+        with open(one.file, 'rb') as f:
+            f.seek(9 * SECTOR)
+            self.assertEqual(f.read(SECTOR), b'%-512d' % 7)
+
+    test_a_lun_is_taken_from_a_running_vm.deadline = 400
+
+    def wait_error(self, attachment, name):
+        vm.wait_until(lambda: self.get(attachment, 'Attachment', 'LastError')[0] == name, 60,
+                      'the error ' + name, 0.2)
+
+    def test_pain_4_two_luns_of_one_guid(self):
+        one = self.add_disk('one', 24 * MIB)
+        target = self.with_map({1: one})
+        self.plug(one.guid)
+        self.guest.wait_disks(lambda found: 'vda' in found, 60)
+        twin = target.map(2, self.add_disk('twin', 16 * MIB, identity='one'))
+        self.assertEqual(twin.guid, one.guid)
+        storage.rescan()
+        self.wait_lun(one.guid, lambda lun: lun['Status'] == 'unusable' and
+                      'Two different LUNs' in lun['Reason'], 'the trouble')
+        data = os.urandom(SECTOR)
+        self.guest.write('vda', 9 * SECTOR, data)  # who has it goes on
+        attachment, = self.get(self.vm(self.guest), 'Vm', 'Attachments')
+        self.method(attachment, 'Attachment', 'HotUnplug')
+        with self.assertDBusError('org.ovirt.DirectLun.Error.GuidNotUnique'):
+            self.method(attachment, 'Attachment', 'HotPlug')
+
+        target.unmap(2)
+        self.remove_stale(one)
+        self.wait_lun(one.guid, lambda lun: lun['Status'] == 'used' and len(lun['Paths']) == 2)
+        self.method(attachment, 'Attachment', 'HotPlug')
+        self.guest.wait_disks(lambda found: 'vda' in found, 60)
+        self.assertEqual(self.guest.read('vda', 9 * SECTOR, SECTOR), data)
+        self.assert_empty(twin)
+
+    test_pain_4_two_luns_of_one_guid.deadline = 400

@@ -104,18 +104,29 @@ class TestCase(service.Calls, unittest.TestCase):
     def _define(add_cleanup, name='guest', devices='', **options):
         if not os.path.exists(_IMAGES):
             shutil.copytree(WORK + '/guest', _IMAGES)
-        console = '%s%s.console' % (_CONSOLES, name)
         xml = '/run/%s.xml' % name
         with open(xml, 'w') as f:
             f.write(guest.domain_xml(name, '6d616c00-1ab0-4000-8000-%012x' % len(name), _IMAGES,
-                                     console, devices, kind='kvm', **options))
+                                     TestCase._console(name), devices, kind='kvm', **options))
         storage.run('virsh', '-q', 'define', xml)
+        return TestCase._known(add_cleanup, name)
+
+    @staticmethod
+    def _console(name):
+        return '%s%s.console' % (_CONSOLES, name)
+
+    @staticmethod
+    def _known(add_cleanup, name):
         add_cleanup(storage.run, 'virsh', '-q', 'undefine', name, check=False)
         add_cleanup(storage.run, 'virsh', '-q', 'destroy', name, check=False)
-        defined = guest.Guest(console)
-        defined.name = name
-        add_cleanup(defined.close)
-        return defined
+        known = guest.Guest(TestCase._console(name))
+        known.name = name
+        add_cleanup(known.close)
+        return known
+
+    def known_guest(self, name='guest'):
+        """One that was defined before the power was cut."""
+        return self._known(self.addCleanup, name)
 
     @staticmethod
     def _start(defined):

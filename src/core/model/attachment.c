@@ -8,6 +8,7 @@
 #include "core/model/contents.h"
 #include "core/model/foreign-use.h"
 #include "core/steps/guest-size.h"
+#include "core/steps/path-watch.h"
 #include "core/steps/vdisk-create.h"
 #include "util/uuid.h"
 
@@ -141,9 +142,16 @@ static void look_at_disks(DlAttachment *a)
 /* QEMU logs in again by the number of the LUN, and does not look at what it gets. */
 static void judge(DlAttachment *a, const DlIscsiLun *shown)
 {
+        bool is_other = strcmp(shown->guid, a->meta->guid) != 0;
+        DlLun *lun = DL_LOOKUP_LUN(a->object.core, a->meta->guid);
         g_autoptr(GError) error = NULL;
 
-        if (strcmp(shown->guid, a->meta->guid) != 0)
+        if (a->by_block) { /* the kernel may have it by another number: it is asked */
+                if (is_other && lun)
+                        dl_paths_watch(lun);
+                return;
+        }
+        if (is_other)
                 error = g_error_new(DL_ERROR, DL_ERROR_GUID_MISMATCH,
                                     "LUN %" G_GUINT64_FORMAT " of target %s shows %s now, not %s, "
                                     "and the running VM %s reads and writes it: unplug the disk, "
@@ -172,8 +180,6 @@ void dl_attachments_judge(DlTarget *target, const DlIscsiInspection *inspection)
         for (unsigned i = 0; i < users->len; i++) {
                 DlAttachment *a = users->pdata[i];
 
-                if (a->by_block) /* the kernel has it open, whatever the number shows */
-                        continue;
                 for (size_t k = 0; k < inspection->n_luns; k++)
                         if (inspection->luns[k].lun == a->meta->lun && inspection->luns[k].guid)
                                 judge(a, &inspection->luns[k]);

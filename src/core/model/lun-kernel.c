@@ -6,6 +6,7 @@
 #include "core/flows/missing.h"
 #include "core/steps/guest-size.h"
 #include "core/steps/kernel-connect.h"
+#include "core/steps/path-watch.h"
 
 #include "core/model/contents.h"
 #include "core/model/foreign-use.h"
@@ -151,6 +152,14 @@ static bool differ(const char *a, const char *b)
         return a && b && *a && *b && strcmp(a, b) != 0;
 }
 
+/* A LUN has one number at a target, and one size. */
+static bool is_another_lun(const DlBlockDevice *a, const DlBlockDevice *b)
+{
+        return differ(a->serial, b->serial) || differ(a->fingerprint, b->fingerprint) ||
+               (a->size > 0 && b->size > 0 && a->size != b->size && a->lun != b->lun &&
+                *a->target && strcmp(a->target, b->target) == 0);
+}
+
 static bool check_same(const DlLun *lun, const char *name, const char *other, bool is_other,
                        uint64_t size, uint64_t other_size, GError **error)
 {
@@ -184,9 +193,7 @@ static bool check_devices(const DlLun *lun, const DlBlockLun *kernel, const DlPa
                                                 differ(path->fingerprint, d->fingerprint),
                                         d->size, path->capacity, error))
                         return false;
-                if (first && !check_same(lun, d->name, first->name,
-                                         differ(first->serial, d->serial) ||
-                                                 differ(first->fingerprint, d->fingerprint),
+                if (first && !check_same(lun, d->name, first->name, is_another_lun(first, d),
                                          d->size, first->size, error))
                         return false;
                 first = d;
@@ -321,10 +328,12 @@ static void update(DlCore *core, const char *guid, const DlBlockLun *kernel)
         }
         dl_guest_sizes_follow_lun(lun);
         dl_missing_look_block(lun);
+        dl_paths_watch(lun);
 }
 
 static void on_gone(DlLun *lun)
 {
+        (void)dl_last_error_set(&lun->mismatch, NULL);
         dl_object_changed(&lun->object, "Paths");
         dl_object_changed(&lun->object, "Type");
         dl_lun_remove_if_unneeded(lun);

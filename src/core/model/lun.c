@@ -6,6 +6,7 @@
 #include "core/model/holders.h"
 #include "core/model/lun-kernel.h"
 #include "core/steps/guest-size.h"
+#include "core/steps/path-proof.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,7 @@ DlLun *dl_lun_new(DlCore *core, const char *guid)
         lun->serial = g_strdup("");
         lun->revision = g_strdup("");
         lun->content_error.code = -1;
+        lun->mismatch.code = -1;
         return lun;
 }
 
@@ -146,6 +148,8 @@ void dl_lun_free(DlLun *lun)
         g_free(lun->revision);
         dl_content_free(lun->content);
         dl_last_error_clear(&lun->content_error);
+        dl_last_error_clear(&lun->mismatch);
+        dl_path_proof_cancel(lun->watch);
         g_free(lun->stored);
         dl_object_clear(&lun->object);
         g_free(lun);
@@ -275,7 +279,7 @@ bool dl_lun_check_usable(const DlLun *lun, GError **error)
         return true;
 }
 
-static bool is_seen(const DlLun *lun)
+static bool is_seen_by_libiscsi(const DlLun *lun)
 {
         for (unsigned i = 0; i < lun->paths->len; i++) {
                 const DlPath *path = lun->paths->pdata[i];
@@ -283,7 +287,12 @@ static bool is_seen(const DlLun *lun)
                 if (path->seen && path->last_error.code < 0)
                         return true;
         }
-        return dl_lun_kernel_sees(lun);
+        return false;
+}
+
+static bool is_seen(const DlLun *lun)
+{
+        return is_seen_by_libiscsi(lun) || dl_lun_kernel_sees(lun);
 }
 
 static DlLunStatus judge(const DlLun *lun, const char *const *holders, char **ret_reason)
@@ -292,6 +301,10 @@ static DlLunStatus judge(const DlLun *lun, const char *const *holders, char **re
 
         if (!dl_lun_check_usable(lun, &error)) {
                 *ret_reason = g_strdup(error->message);
+                return DL_LUN_UNUSABLE;
+        }
+        if (lun->mismatch.code >= 0 && !is_seen_by_libiscsi(lun)) {
+                *ret_reason = g_strdup(dl_last_error_message(&lun->mismatch));
                 return DL_LUN_UNUSABLE;
         }
         g_autofree char *content = lun->content && dl_content_is_used(lun->content)

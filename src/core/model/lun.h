@@ -49,6 +49,9 @@ struct DlLun {
         uint64_t content_usec;     /* when it was read (monotonic); 0: that is to be done again */
         DlLastError content_error; /* why it could not be looked at */
         char *stored;              /* its row as last written */
+        DlLastError mismatch;      /* what a path of the kernel's has said that is another LUN */
+        struct DlPathProof *watch; /* NULL: nobody is looking (path-watch.h) */
+        bool is_watch_outdated;    /* something has changed since it began */
 };
 
 /* "iSCSI", "FCP", "local", or "MIXED": how its ways lead to it (lun-kernel.c) */

@@ -2,10 +2,9 @@
 #pragma once
 
 /*
- * The proof of a LUN that QEMU is to have as a block device of this host: what the kernel says of
- * its map and of every path right now. The kernel has read the GUID on each path, and looks again
- * when the target says that something has changed; nothing is asked of the LUN here, so nothing is
- * waited for. Loop thread only.
+ * What a LUN that QEMU is to have as a block device of this host must be: by what the kernel says
+ * of its map and of every path right now. Nothing is asked of the LUN here, so nothing is waited
+ * for; path-proof.h does that. Loop thread only.
  */
 
 #include "core/model/lun-kernel.h"

@@ -6,6 +6,7 @@
 #include "core/steps/block-proof.h"
 #include "core/steps/connect.h"
 #include "core/steps/kernel-choice.h"
+#include "core/steps/path-proof.h"
 
 #include <string.h>
 
@@ -203,18 +204,16 @@ static bool is_other_way_open(const DlProof *proof, const GError *error)
         int code = (int)dl_error_code(error);
 
         return proof->data_path == DL_DATA_PATH_AUTO &&
-               (code == DL_ERROR_LUN_NOT_VISIBLE || code == DL_ERROR_PATHS_INCONSISTENT);
+               (code == DL_ERROR_LUN_NOT_VISIBLE || code == DL_ERROR_PATHS_INCONSISTENT ||
+                code == DL_ERROR_GUID_MISMATCH);
 }
 
-static void on_chosen(const GError *error, bool by_kernel, void *userdata)
+/* What became of the kernel's way; error is taken. */
+static void on_tried(DlProof *proof, GError *error, const DlBlockLun *block)
 {
-        DlProof *proof = userdata;
-        const DlLun *lun = DL_LOOKUP_LUN(proof->core, proof->guid);
-        const DlBlockLun *block = lun ? dl_lun_kernel(lun) : NULL;
-        g_autoptr(GError) own = error ? g_error_copy(error) : NULL;
+        g_autoptr(GError) own = error;
 
-        proof->choice = NULL;
-        if (!own && by_kernel && block && dl_block_check(lun, proof->readonly, proof->force, &own))
+        if (!own && block)
                 go_by_kernel(proof, block);
         else if (!own && proof->data_path == DL_DATA_PATH_BLOCK)
                 own = g_error_new(DL_ERROR, DL_ERROR_LUN_NOT_VISIBLE,
@@ -225,6 +224,38 @@ static void on_chosen(const GError *error, bool by_kernel, void *userdata)
                 g_clear_error(&own);
         }
         proof->done(own, proof->userdata);
+}
+
+/* The kernel's devices, if they can be used now; else NULL, and maybe why. */
+static const DlBlockLun *usable_block(const DlProof *proof, GError **error)
+{
+        const DlLun *lun = DL_LOOKUP_LUN(proof->core, proof->guid);
+        const DlBlockLun *block = lun ? dl_lun_kernel(lun) : NULL;
+
+        return block && dl_block_check(lun, proof->readonly, proof->force, error) ? block : NULL;
+}
+
+static void on_new_paths_proven(const GError *error, void *userdata)
+{
+        DlProof *proof = userdata;
+        GError *own = error ? g_error_copy(error) : NULL;
+        const DlBlockLun *block = own ? NULL : usable_block(proof, &own);
+
+        proof->paths = NULL;
+        on_tried(proof, own, block);
+}
+
+static void on_chosen(const GError *error, bool by_kernel, void *userdata)
+{
+        DlProof *proof = userdata;
+        GError *own = error ? g_error_copy(error) : NULL;
+        const DlBlockLun *block = own || !by_kernel ? NULL : usable_block(proof, &own);
+
+        proof->choice = NULL;
+        if (block)
+                proof->paths = dl_path_proof_start(proof->core, block, on_new_paths_proven, proof);
+        if (!proof->paths)
+                on_tried(proof, own, block);
 }
 
 /* Who connects a target for a disk chooses as Connect does; who finds it connected for QEMU's
@@ -349,12 +380,59 @@ static bool can_log_in(DlProof *proof, const char *iqn)
         return can;
 }
 
-/* true: the answer is known, error says which. */
+/* The kernel's devices will not do; why is taken. Whether there is another way. */
+static bool turn_to_qemu(DlProof *proof, GError *why)
+{
+        if (proof->data_path == DL_DATA_PATH_BLOCK || is_of_any_way(why)) {
+                proof->error = why;
+                return false;
+        }
+        proof->why = "this host's kernel has the LUN, but not so that it can be used";
+        proof->not_block = why;
+        return true;
+}
+
+/* By QEMU's initiator; false: error says why not. */
+static bool begin_by_qemu(DlProof *proof, const char *iqn)
+{
+        choose_target(proof, iqn);
+        if (proof->target) {
+                go_to(proof, g_steal_pointer(&proof->target), proof->lun);
+                return true;
+        }
+        proof->error = g_steal_pointer(&proof->not_block);
+        if (!proof->error)
+                proof->error = g_error_new(
+                        DL_ERROR, DL_ERROR_LUN_NOT_FOUND,
+                        "No known target has %s; discover its target and connect "
+                        "to it first",
+                        proof->guid);
+        return false;
+}
+
+static void on_paths_proven(const GError *error, void *userdata)
+{
+        DlProof *proof = userdata;
+        GError *own = error ? g_error_copy(error) : NULL;
+        const DlBlockLun *block = own ? NULL : usable_block(proof, &own);
+
+        proof->paths = NULL;
+        g_clear_pointer(&proof->node, g_free);
+        if (block)
+                take_block(proof, block);
+        else if (turn_to_qemu(proof, own ? own : has_no_device(proof->guid)) &&
+                 begin_by_qemu(proof, proof->iqn))
+                return;
+        proof->done(proof->error, proof->userdata);
+}
+
+/* true: it goes by the kernel's devices, if their paths say so, or by none (error). */
 static bool try_block(DlProof *proof, const DlProofWish *wish)
 {
         const DlLun *lun = DL_LOOKUP_LUN(proof->core, wish->guid);
         const DlBlockLun *block = lun ? dl_lun_kernel(lun) : NULL;
         bool only = wish->data_path == DL_DATA_PATH_BLOCK;
+        GError *error = NULL;
 
         if (!block) {
                 proof->why = "this host's kernel does not have the LUN";
@@ -363,16 +441,12 @@ static bool try_block(DlProof *proof, const DlProofWish *wish)
                 proof->error = has_no_device(wish->guid);
                 return true;
         }
-        if (dl_block_check(lun, wish->readonly, wish->force, &proof->error)) {
-                take_block(proof, block);
-                proof->why = only ? "asked for" : "this host's kernel has the LUN";
-                return true;
-        }
-        if (only || is_of_any_way(proof->error))
-                return true;
-        proof->why = "this host's kernel has the LUN, but not so that it can be used";
-        proof->not_block = g_steal_pointer(&proof->error);
-        return false;
+        if (!dl_block_check(lun, wish->readonly, wish->force, &error))
+                return !turn_to_qemu(proof, error);
+        take_block(proof, block);
+        proof->why = only ? "asked for" : "this host's kernel has the LUN";
+        proof->paths = dl_path_proof_start(proof->core, block, on_paths_proven, proof);
+        return true;
 }
 
 static int on_answer(sd_event_source *source, void *userdata)
@@ -400,20 +474,11 @@ DlProof *dl_proof_start(DlCore *core, const DlProofWish *wish,
                 .done = done,
                 .userdata = userdata,
         };
-        if (wish->data_path == DL_DATA_PATH_QEMU || !try_block(proof, wish)) {
-                choose_target(proof, wish->iqn);
-                if (proof->target) {
-                        go_to(proof, g_steal_pointer(&proof->target), proof->lun);
-                        return proof;
-                }
-                proof->error = g_steal_pointer(&proof->not_block);
-                if (!proof->error)
-                        proof->error = g_error_new(DL_ERROR, DL_ERROR_LUN_NOT_FOUND,
-                                                   "No known target has %s; discover its target "
-                                                   "and connect to it first",
-                                                   wish->guid);
-        }
-        (void)sd_event_add_defer(core->event, &proof->answer, on_answer, proof);
+        if ((wish->data_path == DL_DATA_PATH_QEMU || !try_block(proof, wish)) &&
+            begin_by_qemu(proof, wish->iqn))
+                return proof;
+        if (!proof->paths)
+                (void)sd_event_add_defer(core->event, &proof->answer, on_answer, proof);
         return proof;
 }
 
@@ -437,6 +502,7 @@ void dl_proof_free(DlProof *proof)
                 return;
         dl_connect_cancel(proof->connect);
         dl_kernel_choice_cancel(proof->choice);
+        dl_path_proof_cancel(proof->paths);
         if (proof->held)
                 dl_target_release(proof->held);
         if (proof->target)

@@ -3,8 +3,9 @@
 
 /*
  * The proof that comes before a LUN is given to a VM, and the choice of the data path. By this
- * host's kernel (block) it is what block-proof.h says. By QEMU's own initiator its GUID is read on
- * every portal of a target that is known to have it, then of the next. A number that shows
+ * host's kernel (block) it is what block-proof.h says, and what every path answers that is asked
+ * for its GUID (path-proof.h). By QEMU's own initiator its GUID is read on every portal of a target
+ * that is known to have it, then of the next. A number that shows
  * something else now makes us look at all numbers once: a LUN may move, its GUID does not. What is
  * used is the number that was looked at last, for itself: only there it is asked whether it is
  * write-protected.
@@ -54,8 +55,9 @@ typedef struct DlProof {
         bool readonly, force;
         DlDataPath data_path; /* as asked for */
         struct DlKernelChoice *choice;
-        DlTarget *held;    /* acquired, by the kernel */
-        GError *not_block; /* why auto does not go by the kernel that has the LUN */
+        struct DlPathProof *paths; /* by the kernel */
+        DlTarget *held;            /* acquired, by the kernel */
+        GError *not_block;         /* why auto does not go by the kernel that has the LUN */
         enum {
                 DL_PROOF_KNOWN, /* the number that it had is looked at */
                 DL_PROOF_ALL,   /* it is not there: all numbers */
@@ -76,7 +78,7 @@ typedef struct DlProof {
  *
  * done: once, from the loop, not after a free; error: LunNotFound, LunNotVisible, GuidMismatch,
  * GuidNotUnique, PathsInconsistent, InvalidArgs (the LUN is write-protected and readonly was not
- * asked for), InUse (by this host), or what the portals answer.
+ * asked for), InUse (by this host), or what the portals or the helper answer.
  */
 DlProof *dl_proof_start(DlCore *core, const DlProofWish *wish,
                         void (*done)(const GError *error, void *userdata), void *userdata);

@@ -23,6 +23,7 @@ static struct {
         struct {
                 FakeAnswer answer;
                 int code;
+                bool once;
                 unsigned n_asked;
         } verbs[_DL_HELPER_VERB_MAX];
         char *iface;
@@ -205,6 +206,13 @@ void fake_helper_does(DlHelperVerb verb, FakeAnswer answer, int code)
 {
         fake.verbs[verb].answer = answer;
         fake.verbs[verb].code = code;
+        fake.verbs[verb].once = false;
+}
+
+void fake_helper_fails_once(DlHelperVerb verb, int code)
+{
+        fake_helper_does(verb, FAKE_ANSWER_FAILS, code);
+        fake.verbs[verb].once = true;
 }
 
 unsigned fake_helper_n_asked(DlHelperVerb verb)
@@ -245,6 +253,8 @@ static void answer(int fd, const DlHelperRequest *request)
         case FAKE_ANSWER_FAILS:
                 reply.code = (uint32_t)fake.verbs[request->verb].code;
                 g_strlcpy(reply.message, "The test says so", sizeof reply.message);
+                if (fake.verbs[request->verb].once)
+                        fake_helper_does(request->verb, FAKE_ANSWER_DOES, 0);
                 break;
         case FAKE_ANSWER_IS_GARBAGE:
                 bytes = garbage;

@@ -31,6 +31,7 @@ void fake_kernel_end(void);
 
 /* Asked for this verb, from now on. code: of what fails. */
 void fake_helper_does(DlHelperVerb verb, FakeAnswer answer, int code);
+void fake_helper_fails_once(DlHelperVerb verb, int code); /* the next time only */
 unsigned fake_helper_n_asked(DlHelperVerb verb);
 /* The interface of the last login. */
 const char *fake_helper_iface(void);

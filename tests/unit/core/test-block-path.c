@@ -6,6 +6,7 @@
 
 #include "core-fixture.h"
 #include "core/model/lun-kernel.h"
+#include "fake-kernel.h"
 #include "fakes.h"
 #include "util/uuid.h"
 
@@ -60,9 +61,13 @@ static void begin(World *w, gconstpointer data)
         char vdisk[DL_UUID_SIZE];
 
         core_fixture_open(&w->core);
+        fake_kernel_prepare(&w->core);
+        fake_helper_does(DL_HELPER_READ, FAKE_ANSWER_FAILS, DL_ERROR_LUN_NOT_VISIBLE);
         fake_domain_add(VM, "a", DL_VIRT_SHUTOFF, true);
         fake_portal_shows("p1", luns, G_N_ELEMENTS(luns));
         core_fixture_start(&w->core);
+        fake_kernel_start(&w->core);
+        fake_host_has(false, false);
         w->paths[0] = device_of("sda", "/dev/disk/by-id/scsi-" GUID);
         w->paths[1] = device_of("sdb", "/dev/disk/by-id/scsi-" GUID);
         w->map = device_of("dm-0", NODE);
@@ -82,6 +87,7 @@ static void begin(World *w, gconstpointer data)
 
 static void end(World *w, gconstpointer data)
 {
+        fake_kernel_end();
         core_fixture_close(&w->core);
         g_ptr_array_unref(w->kernel.paths);
         g_strfreev(w->kernel.holders);
@@ -126,7 +132,7 @@ static void attach_with(World *w, bool force, int code)
         core_fixture_settle(&w->core);
 }
 
-/* Where nobody can read what is on it: there is no helper. */
+/* Where nobody can read what is on it: the helper cannot. */
 static void attach_unread(World *w, int code)
 {
         attach_with(w, true, code);
@@ -288,6 +294,56 @@ static void test_unusable_devices(World *w, gconstpointer data)
         expect_only_qemu(w, DL_ERROR_LUN_NOT_VISIBLE);
 }
 
+/* What the kernel remembers of its paths is not what they say. */
+static void test_paths_do_not_prove(World *w, gconstpointer data)
+{
+        discover(w);
+        fake_helper_does(DL_HELPER_IDENTIFY, FAKE_ANSWER_FAILS, DL_ERROR_GUID_MISMATCH);
+        expect_only_qemu(w, DL_ERROR_GUID_MISMATCH);
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_IDENTIFY), >=, 4); /* each path, each time */
+        fake_helper_does(DL_HELPER_IDENTIFY, FAKE_ANSWER_FAILS, DL_ERROR_LUN_NOT_VISIBLE);
+        expect_only_qemu(w, DL_ERROR_LUN_NOT_VISIBLE);
+        fake_helper_does(DL_HELPER_IDENTIFY, FAKE_ANSWER_DIES, 0);
+        expect_only_qemu(w, DL_ERROR_PROTOCOL_ERROR);
+}
+
+/* One that says nothing is no proof against the other; one that says it is another LUN is. */
+static void test_paths_disagree(World *w, gconstpointer data)
+{
+        w->spec.data_path = "block";
+        show(w, true);
+        fake_helper_fails_once(DL_HELPER_IDENTIFY, DL_ERROR_LUN_NOT_VISIBLE);
+        attach_unread(w, -1);
+        run(w, -1);
+        stop(w);
+        fake_helper_fails_once(DL_HELPER_IDENTIFY, DL_ERROR_GUID_MISMATCH);
+        run(w, DL_ERROR_GUID_MISMATCH);
+        run(w, -1);
+}
+
+/* Under a VM that runs. */
+static void test_paths_lead_elsewhere(World *w, gconstpointer data)
+{
+        const DlLun *lun;
+
+        show(w, true);
+        attach_unread(w, -1);
+        run(w, -1);
+        lun = DL_LOOKUP_LUN(w->core.core, GUID);
+        fake_helper_does(DL_HELPER_IDENTIFY, FAKE_ANSWER_FAILS, DL_ERROR_GUID_MISMATCH);
+        show(w, true);
+        CORE_WAIT(&w->core, attachment(w)->last_error.code == DL_ERROR_GUID_MISMATCH);
+        g_assert_cmpint(lun->status, ==, DL_LUN_UNUSABLE);
+        g_assert_cmpstr(lun->reason, ==, "The test says so");
+        fake_helper_does(DL_HELPER_IDENTIFY, FAKE_ANSWER_DIES, 0); /* which proves nothing */
+        show(w, true);
+        g_assert_cmpint(attachment(w)->last_error.code, ==, DL_ERROR_GUID_MISMATCH);
+        fake_helper_does(DL_HELPER_IDENTIFY, FAKE_ANSWER_DOES, 0);
+        show(w, true);
+        CORE_WAIT(&w->core, attachment(w)->last_error.code < 0);
+        g_assert_cmpint(lun->status, ==, DL_LUN_USED);
+}
+
 /* Of the LUN: whatever the data path. */
 static void test_held_by_host(World *w, gconstpointer data)
 {
@@ -386,6 +442,9 @@ int main(int argc, char **argv)
         TEST("asked-for", test_asked_for);
         TEST("no-target", test_no_target);
         TEST("unusable-devices", test_unusable_devices);
+        TEST("paths-do-not-prove", test_paths_do_not_prove);
+        TEST("paths-disagree", test_paths_disagree);
+        TEST("paths-lead-elsewhere", test_paths_lead_elsewhere);
         TEST("held-by-host", test_held_by_host);
         TEST("write-protected", test_write_protected);
         TEST("either-way", test_either_way);

@@ -175,13 +175,19 @@ static void test_health(World *w, gconstpointer data)
 
 static void test_differences(World *w, gconstpointer data)
 {
-        g_autoptr(GError) sizes = NULL, twins = NULL, both = NULL;
+        g_autoptr(GError) sizes = NULL, numbers = NULL, twins = NULL, both = NULL;
         DlLun *lun;
 
         w->paths[1].size = 2 * GIB;
         lun = show(w, 2);
         g_assert_false(dl_lun_check_usable(lun, &sizes));
         g_assert_error(sizes, DL_ERROR, DL_ERROR_PATHS_INCONSISTENT);
+        w->paths[1].target = w->paths[0].target;
+        w->paths[1].lun = 2;
+        show(w, 2);
+        g_assert_false(dl_lun_check_usable(lun, &numbers));
+        g_assert_error(numbers, DL_ERROR, DL_ERROR_GUID_NOT_UNIQUE);
+        w->paths[1].lun = 1;
         w->paths[1].size = GIB;
         w->paths[1].fingerprint = (char *)"g";
         show(w, 2);

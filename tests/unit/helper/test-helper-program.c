@@ -145,6 +145,8 @@ static void test_not_there(Fixture *f, gconstpointer data)
                 DL_ERROR_LUN_NOT_VISIBLE);
         assert_refused(f, &(DlHelperRequest){.verb = DL_HELPER_RESCAN_PATH, .major = 4000, NOWHERE},
                        DL_ERROR_LUN_NOT_VISIBLE);
+        assert_refused(f, &(DlHelperRequest){.verb = DL_HELPER_IDENTIFY, .major = 4000, NOWHERE},
+                       DL_ERROR_LUN_NOT_VISIBLE);
         assert_refused(f,
                        &(DlHelperRequest){.verb = DL_HELPER_SCAN,
                                           .sid = 99999,

@@ -29,6 +29,7 @@ static const DlHelperRequest good[] = {
         {.verb = DL_HELPER_FAIL_QUEUED, .guid = "3600"},
         {.verb = DL_HELPER_RESIZE_MAP, .guid = "3600"},
         {.verb = DL_HELPER_READ, .major = 8, .guid = "3600", .offset = 12345, .size = 1048576},
+        {.verb = DL_HELPER_IDENTIFY, .major = 8, .guid = "3600"},
 };
 
 static bool parses(DlHelperRequest request)
