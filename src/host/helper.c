@@ -85,12 +85,18 @@ typedef struct Answer {
         int fd; /* of the data; -1: none came */
 } Answer;
 
+/* The padding of the buffer has room for more than the one that is expected. */
 static void take_fd(struct msghdr *message, int *ret)
 {
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
-                if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-                    c->cmsg_len == CMSG_LEN(sizeof(int)))
-                        memcpy(ret, CMSG_DATA(c), sizeof(int));
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+                        continue;
+                for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
+                        if (*ret >= 0)
+                                close(*ret);
+                        memcpy(ret, CMSG_DATA(c) + at, sizeof(int));
+                }
+        }
 }
 
 static void receive(int fd, Answer *answer)
@@ -106,7 +112,7 @@ static void receive(int fd, Answer *answer)
                                  .msg_controllen = sizeof control};
 
         answer->fd = -1;
-        answer->size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        answer->size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
         if (answer->size >= 0)
                 take_fd(&message, &answer->fd);
         else
