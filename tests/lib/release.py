@@ -31,6 +31,7 @@ def build(work):
         _check(directory)
         return os.path.abspath(directory)
     directory = work + '/build'
-    command('meson', 'setup', directory, SOURCE, '-Dbuildtype=release', '-Dtests=false')
+    command('meson', 'setup', directory, SOURCE, '-Dbuildtype=release', '-Dtests=false',
+            '-Dtest-hooks=true')
     command('ninja', '-C', directory)
     return directory

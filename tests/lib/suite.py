@@ -110,7 +110,8 @@ class Suite:
                                  '-Dtest-hooks=true', '-Dcockpit=enabled'],
                    'plain': ['-Dtest-hooks=true', '-Dcockpit=disabled'],
                    'threads': ['-Db_sanitize=thread', '-Db_lundef=false', '-Dcockpit=disabled'],
-                   'release': ['--buildtype=release', '-Dman=true', '-Dcockpit=disabled']}[name]
+                   'release': ['--buildtype=release', '-Dtest-hooks=true', '-Dman=true',
+                               '-Dcockpit=disabled']}[name]
         directory = '%s/%s' % (self.work, name)
         say('building (%s)' % name)
         started = time.monotonic()

@@ -2,10 +2,12 @@
 """Targets by sessions of the kernel: Connect with data-path block, and what becomes of them."""
 
 import glob
+import json
 import os
 
 from gi.repository import GLib
 
+import client
 import service
 import storage
 import vm
@@ -127,6 +129,52 @@ class TestKernelIscsi(vm.TestCase):
     def kill_service(self):
         os.kill(int(self.unit('MainPID')['MainPID']), 9)
         vm.wait_until(lambda: self.unit('MainPID')['MainPID'] != '0', 30, 'the new service', 0.2)
+
+    # What was asked of the helper goes on without the service, or comes to nothing.
+    # All turns of the loop: tests/unit/core/test-kernel-connect.c.
+    KILLED_CONNECTING = ('kernel-login:0:asked:2', 'kernel-scan:0:asked:1', 'connect:2:after')
+    KILLED_LEAVING = ('kernel-plan:0:asked', 'kernel-plan:3:asked')
+
+    def test_killed_at_each_step(self):
+        """Nothing of it is left over, and what is not ours is untouched."""
+        disk = self.add_disk('three', 16 * MIB)
+        others = self.add_target({1: disk}, name='others')
+        self.log_in(others)
+        foreign = storage.sessions(), disk.guid, storage.wait_map(disk.guid).paths
+        path = self.found_target(self.target)
+        self.addCleanup(self._forget_known, path)
+        for point in self.KILLED_CONNECTING + self.KILLED_LEAVING:
+            with self.subTest(point):
+                self.kill_at(point, path)
+                vm.wait_until(lambda: self.is_settled(path, foreign), 60, 'it being settled', 0.2)
+        self.by_kernel(self.disk.guid)  # as if nothing had been
+        self.assertEqual(len(storage.find_map(self.disk.guid).paths), 2)
+
+    test_killed_at_each_step.deadline = 240
+
+    def kill_at(self, point, path):
+        storage.run('systemctl', 'set-environment', 'DIRECTLUND_KILL_AT=' + point)
+        storage.run('systemctl', 'restart', vm.UNIT)
+        storage.run('systemctl', 'unset-environment', 'DIRECTLUND_KILL_AT')
+        try:
+            self.method(path, 'Target', 'Connect', **{'data-path': 'block',
+                                                      'guids': [self.disk.guid]})
+            self.assertIn(point, self.KILLED_LEAVING, 'it did not pass the point')
+            self.method(path, 'Target', 'Unmanage')
+        except client.DBusError as error:
+            self.assertEqual(error.name, 'org.freedesktop.DBus.Error.NoReply', error.message)
+        else:
+            self.fail('it did not pass the point')
+
+    def is_settled(self, path, foreign):
+        described = json.loads(self.call(vm.ROOT, 'Manager', 'Describe', '(a{sv})', {}))
+        sessions, guid, paths = foreign
+        there = storage.find_map(guid)
+        return (described['open-intents'] == 0 and storage.sessions() == sessions and
+                self.get(path, 'Target', 'State') == 'disconnected' and
+                not storage.disks(self.disk.guid) and not storage.find_map(self.disk.guid) and
+                not glob.glob('/etc/iscsi/nodes/*/*/directlun*') and
+                there and there.paths == paths)
 
     def test_what_is_mounted_stays(self):
         path = self.by_kernel(self.disk.guid)

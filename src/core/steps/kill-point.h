@@ -12,8 +12,9 @@
 
 #if DL_TEST_HOOKS
 /*
- * what: the operation, or what is written. index: of the step. when: before, waiting (it has begun
- * and goes on later), after; the same with "undo-"; or of a write: submitted, committed.
+ * what: the operation, what is written, or what is asked of the helper. index: of the step. when:
+ * before, waiting (it has begun and goes on later), after; the same with "undo-"; or of a write:
+ * submitted, committed; of the helper: asked, answered.
  */
 void dl_kill_point(const char *what, unsigned index, const char *when);
 #else
