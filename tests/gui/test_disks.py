@@ -56,7 +56,10 @@ class TestDisks(Rows):
         self.see('Nothing matches the filter')
         self.click('button', 'Clear the filter')
         self.wait_rows(3)
-        self.click('button', 'Size')
+        guids = sorted(lun.guid for lun in self.target_of_lab.luns.values())
+        for order in (guids[::-1], guids):
+            self.click('button', 'LUN ID')
+            self.assertEqual([next(guid for guid in guids if guid in row) for row in self.rows()], order)
 
     def test_3_restart(self):
         """A service that ends in the middle is called again, and what it tells is live again."""
@@ -144,6 +147,10 @@ class TestConnection(gui.TestCase):
         self.see('The service has gone, and is being called again')
         self.see('No disks yet')
         self.shot('lost')
+        self.open(page='new')
+        self.see('Connecting to the service')
+        self.shot('connecting')
+        self.page = 'one'
         with open(go, 'w'):
             pass
         self.gone('is being called again')

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What people do in the page, seen in a running guest, and in a second browser."""
 
+import os
+import signal
+
 import gui
 import lab
 from service import SilentPortal
@@ -50,6 +53,13 @@ class TestFlows(gui.TestCase):
             self.press('Discover')
             self.press('Stop looking')
             self.js('await page.getByRole("button", {name: "Stop looking"}).waitFor({state: "detached"})')
+            self.press('Discover')
+            self.js('await page.getByRole("button", {name: "Stop looking"}).waitFor()')
+            os.kill(self.lab.owner_pid(), signal.SIGKILL)
+            self.see('The targets could not be found')
+            self.see('The service has ended before it has answered')
+            self.gone('is being called again')
+            self.shot('wizard-restart')
         self.assertEqual(self.js('return page.getByLabel("Address", {exact: true}).inputValue()'), '127.0.0.1')
 
         self.fill('Port', '3260')
@@ -110,8 +120,16 @@ class TestFlows(gui.TestCase):
         self.go('/targets')
         self.js('await page.locator("button[title*=web]", {hasText: "Disconnect"}).waitFor()')
         self.shot('targets')
+        self.array.add_lun(4, 16 * MIB)
+        self.click('button', 'Rescan', within=self.array.iqn)
+        self.js('await page.getByRole("row").filter({hasText: args.iqn}).getByText("4", {exact: true}).waitFor()',
+                iqn=self.array.iqn)
 
-        self.go('/vm/web')
+        self.go('/vms')
+        self.see('Running', within='web')
+        self.see('Shut off', within='off')
+        self.shot('vms')
+        self.click('link', 'web')
         self.click('button', 'Detach', within='database')
         self.see('The data on the LUN stay.')
         self.shot('detach')
@@ -163,9 +181,14 @@ class TestFlows(gui.TestCase):
         self.click('button', 'Attach a disk')
         self.choose(self.array.luns[2])
         self.press('Next')
+        self.fill('Boot order', '5000')
+        self.see('A number from 1 to 1023')
+        self.fill('Boot order', '7')
+        self.js('await page.getByLabel("Read-only").check()')
         self.press('Attach')
         self.no_dialog()
         self.see('Will connect at start')
+        self.see('read-only, boot order 7')
         self.shot('vm-off')
         self.click('button', 'Run')
         self.see('Plugged')
@@ -173,6 +196,20 @@ class TestFlows(gui.TestCase):
         self.press('Power off')
         self.no_dialog()
         self.see('Will connect at start')
+
+    def test_3_without_vm(self):
+        """A disk of no VM yet, of what is known already."""
+        self.open()
+        self.click('button', 'Add disk')
+        self.press('Use known devices')
+        self.choose(self.array.luns[3])
+        self.press('Next')
+        self.fill('Name', 'archive')
+        self.fill('Description', 'of old things')
+        self.press('Add')
+        self.no_dialog()
+        self.see('of old things', within='archive')
+        self.see('Free', within='archive')
 
     def test_4_failure(self):
         """A failure stays, also of what others do, until it is dismissed."""

@@ -93,12 +93,13 @@ class TestVm(gui.TestCase):
     def test_4_shared(self):
         """A disk that a VM has can be chosen only with the word that both may write to it."""
         lun = self.array.luns[1]
-        self.open('/vm/one')
+        self.open('/vm/one', dark=True)
         self.attach_in_page(self.one, lun, 'Shareable')
         self.go('/vm/two')
         self.click('button', 'Attach a disk')
         self.see('one', within=lun.guid)
         self.assertIs(self.radio(lun, 'isDisabled'), True)
+        self.js('await page.locator("tr.dl-used", {hasText: args.guid}).waitFor()', guid=lun.guid)
         self.click_switch()
         self.choose(lun)
         self.see('Share it with one: both can write to it at the same time')

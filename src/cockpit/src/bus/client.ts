@@ -3,7 +3,8 @@
 // comes back by itself when the service ends or starts anew. A client of cockpit.js is good for one
 // owner of the bus name only, so each owner gets a new one.
 
-import { callError, isAbsent, isCutOff, isDenied, type CallError } from './errors';
+import { _ } from '../i18n';
+import { CallError, callError, isAbsent, isCutOff, isDenied } from './errors';
 import { BUS_NAME, EMPTY, ModelBuilder, ROOT, type Model } from './model';
 import { askPermissions, type Permissions } from './permissions';
 import { list, text } from './values';
@@ -149,16 +150,20 @@ export class ServiceClient {
 
     /** Calls a method; its results, or a CallError. Takes as long as the work does. */
     async call({ path, iface, method, type, args }: Call): Promise<unknown[]> {
-        if (!this.bus)
-            throw callError({ problem: 'disconnected' });
+        const bus = this.bus;
+        if (!bus)
+            throw interrupted();
         try {
-            return list(await this.bus.call(path, `${BUS_NAME}.${iface}`, method, args,
-                                            { type, flags: 'i' }));
+            return list(await bus.call(path, `${BUS_NAME}.${iface}`, method, args, { type, flags: 'i' }));
         } catch (reason) {
-            throw callError(reason);
+            const error = callError(reason);
+            throw bus === this.bus && error.name !== 'NoReply' ? error : interrupted();
         }
     }
 }
+
+const interrupted = () => new CallError('Interrupted',
+    _("The service has ended before it has answered. What it had begun it settles by itself: look at how things are now."));
 
 /** Whether there is something to show, however old. */
 export const isShown = (phase: Phase): boolean => ['ready', 'lost', 'cut-off'].includes(phase);
