@@ -28,9 +28,9 @@ class TestPlugBlock(vm.TestCase):
         self.assertEqual(self.get(attachment, 'Attachment', 'DataPathUsed'), 'block')
         self.assertEqual(self.sources(running), [self.node(disk)])
 
-    def with_map(self, name='one', **options):
+    def with_map(self, name):
         """A disk that the host has through multipath, and its target."""
-        disk = self.add_disk(name, 24 * MIB, **options)
+        disk = self.add_disk(name, 24 * MIB)
         target = self.add_target({1: disk})
         self.log_in(target)
         storage.wait_map(disk.guid)

@@ -156,6 +156,27 @@ static void test_refresh(World *w, gconstpointer data)
         assert_asked(2, 1);
 }
 
+static void list(World *w, const char *const *guids)
+{
+        CoreResult result;
+        DlRequest request = core_request(&w->core, &result);
+
+        g_assert_nonnull(
+                dl_flow_device_list(w->core.core, &request, guids, NULL, true, false, NULL));
+        core_expect(&result, -1);
+}
+
+/* Of all LUNs of a host only those are looked at that somebody has, or asks for. */
+static void test_list(World *w, gconstpointer data)
+{
+        static const char *const guids[] = {GUID, NULL};
+
+        list(w, NULL);
+        assert_asked(0, 0);
+        list(w, guids);
+        assert_asked(2, 0);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -166,6 +187,7 @@ int main(int argc, char **argv)
         ADD("errors", test_errors);
         ADD("cancel", test_cancel);
         ADD("refresh", test_refresh);
+        ADD("list", test_list);
 #undef ADD
         return g_test_run();
 }
