@@ -27,7 +27,7 @@ SOON = 1.0  # seconds from udev's event to ours
 WRITER = '''n=0; while [ ! -e /stop ]; do n=$((n + 1)); printf '%%-512d' $n >/tmp/sector
 dd if=/tmp/sector of=/dev/%s bs=512 seek=$((%d + n %% %d)) conv=fsync,notrunc 2>>/tmp/errors ||
         echo failed >>/tmp/failed
-echo $n >/tmp/round; done; touch /tmp/stopped'''
+echo $n >/tmp/next; mv /tmp/next /tmp/round; done; touch /tmp/stopped'''
 
 
 class Watch:
