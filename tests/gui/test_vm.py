@@ -99,7 +99,10 @@ class TestVm(gui.TestCase):
         self.click('button', 'Attach a disk')
         self.see('one', within=lun.guid)
         self.assertIs(self.radio(lun, 'isDisabled'), True)
-        self.js('await page.locator("tr.dl-used", {hasText: args.guid}).waitFor()', guid=lun.guid)
+        self.assertIs(self.js('''return page.evaluate(() => {
+            const colour = selector => getComputedStyle(document.querySelector(selector)).color;
+            return colour('[role=dialog] tbody tr > td') !== colour('[role=dialog] thead th');
+        })'''), True, 'what is used is grey')
         self.click_switch()
         self.choose(lun)
         self.see('Share it with one: both can write to it at the same time')
