@@ -142,7 +142,7 @@ void dl_target_set_credentials(DlTarget *target, const char *user, DlSecret *sec
                                const char *target_user, DlSecret *target_secret);
 void dl_target_hold(DlTarget *target);
 
-/* ---- LUNs (lun.c) -------------------------------------------------------------------------- */
+/* ---- LUNs (lun.c, lun-merge.c, lun-status.c) ----------------------------------------------- */
 
 /* The portal is being removed, or (NULL) the target: the paths there go. */
 void dl_luns_remove_paths(DlTarget *target, const DlPortal *portal);
