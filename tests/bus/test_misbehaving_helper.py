@@ -2,80 +2,21 @@
 """A helper that does not behave: whatever it does, who has asked for a session of the kernel gets a
 typed error in time, everybody else is served meanwhile, and nothing is left of it."""
 
-import contextlib
 import json
 import os
-import pwd
 import socket
-import struct
-import threading
 import time
 
 import caller
 import lab
 import service
 from client import ROOT
+from standin import SOCKET, StandIn, dies, reply, says
 
-SOCKET = '/run/directlun-helper-of-test.sock'
 ISCSIADM = '\0ISCSIADM_ABSTRACT_NAMESPACE'
-# src/host/helper-protocol.h
-MAGIC, OK = 0x444c4801, 0xffffffff
 AUTH_FAILED, PAST_ALL = 3, 1000  # src/util/error.h
-IQN_AT, IQN_SIZE = 48, 224
 LOGIN_DEADLINE = 23.0  # the helper's, and what the service adds to it
 PING_DEADLINE = 3.0
-
-
-def reply(code=OK, message=b'', magic=MAGIC):
-    return struct.pack('=4I496s', magic, code, 1, 0, message)
-
-
-class StandIn:
-    """Answers on the helper's socket as it is told: target → what to do with a connection."""
-
-    def __init__(self):
-        self.does, self.asked, self._silent = {}, [], []
-        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listening.bind(SOCKET)
-        os.chown(SOCKET, pwd.getpwnam(lab.USER).pw_uid, -1)
-        self._listening.listen(64)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            request = connection.recv(8192)
-            iqn = request[IQN_AT:IQN_AT + IQN_SIZE].rstrip(b'\0').decode()
-            self.asked.append(iqn)
-            if self.does[iqn](connection) is not self:
-                connection.close()
-
-    def is_silent(self, connection):
-        self._silent.append(connection)
-        return self
-
-    def end(self):
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
-        for s in (self._listening, *self._silent):
-            s.close()
-        os.unlink(SOCKET)
-
-
-def says(*packets, fds=0):
-    def do(connection):
-        for packet in packets:
-            with open('/dev/null') as f, contextlib.suppress(BrokenPipeError):  # who has heard enough
-                socket.send_fds(connection, [packet], [f.fileno()] * fds)
-    return do
-
-
-def dies(connection):
-    pass
 
 
 class MisbehavingHelper(caller.QuietTestCase):

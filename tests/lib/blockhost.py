@@ -85,7 +85,7 @@ class Lun:
 
     @property
     def devices(self):
-        return [*self.disks, self.map]
+        return self.disks + [self.map] * bool(self.map)
 
 
 class BlockHost:
@@ -162,21 +162,56 @@ class BlockHost:
             os.symlink(of, directory + '/device')
         os.symlink('/sys/class/block', directory + '/subsystem')
         os.symlink(directory, '/sys/class/block/' + name)
-        _write('/run/udev/data/b' + number, '\n'.join(
-            ['S:' + link for link in links] + ['I:1'] +
-            ['E:%s=%s' % item for item in properties.items()] + ['V:1']))
+        self._write_record(device)
         return device
 
+    @staticmethod
+    def _write_record(device):
+        _write('/run/udev/data/b' + device.number, '\n'.join(
+            ['S:' + link for link in device.links] + ['I:1'] +
+            ['E:%s=%s' % item for item in device.properties.items()] + ['V:1']))
+
     def remove_lun(self, lun):
-        for device in (lun.map, *lun.disks):
+        for device in lun.devices:
             os.unlink('/sys/class/block/' + device.name)
             os.unlink('/run/udev/data/b' + device.number)
             shutil.rmtree(device.directory if device is lun.map else
                           os.path.dirname(os.path.dirname(device.directory)))
 
+    def remove_map(self, lun):
+        """Of a LUN that keeps its paths; and tells it."""
+        device, lun.map = lun.map, None
+        for disk in lun.disks:
+            os.unlink('%s/holders/%s' % (disk.directory, device.name))
+        os.unlink('/sys/class/block/' + device.name)
+        os.unlink('/run/udev/data/b' + device.number)
+        shutil.rmtree(device.directory)
+        self._tell([self._message('remove', device, {})])
+        self.announce([lun], 'change')
+
     def resize(self, lun, sectors):
         for device in lun.devices:
-            _write(device.directory + '/size', str(sectors))
+            self.set(device, 'size', sectors)
+
+    @staticmethod
+    def set(device, attribute, value):
+        """A file of sysfs; "device/state" is the SCSI device's."""
+        _write('%s/%s' % (device.directory, attribute), str(value))
+
+    def rename(self, device, links):
+        """What udev's rules call it from now on."""
+        device.links = links
+        self._write_record(device)
+
+    def add_mapping(self, name, lun):
+        """Somebody's device mapper stands on the map of the LUN; undone with the LUN."""
+        directory = lun.map.directory + '/holders/' + name
+        os.makedirs(directory + '/dm')
+        _write(directory + '/dm/name', name)
+        _write(directory + '/dm/uuid', '')
+
+    def remove_mapping(self, name, lun):
+        shutil.rmtree(lun.map.directory + '/holders/' + name)
 
     # ---- uevents
 
@@ -194,10 +229,13 @@ class BlockHost:
         """Of all their devices, at once; how many they are. more: properties."""
         messages = [self._message(action, device, more) for lun in luns for device in (
             reversed(lun.devices) if action == 'remove' else lun.devices)]
+        self._tell(messages)
+        return len(messages)
+
+    def _tell(self, messages):
         self.began = time.monotonic()
         for message in messages:
             self._socket.sendto(message, (0, _UDEV_GROUP))
-        return len(messages)
 
     def dropped(self, pid):
         """How many uevents the process lost since its socket was made."""
