@@ -12,7 +12,7 @@ _directlunctl_options() {
         case $1 in
         discover) echo "$common --user --secret-file --secret-fd --ask-secret --target-user" \
                 "--target-secret-file --target-secret-fd --ask-target-secret" ;;
-        connect) echo "$common --pin --guid --data-path --paths" ;;
+        connect) echo "$common --pin --guid --data-path --paths --interface" ;;
         unmanage | claim | release) echo "$common --force" ;;
         plug) echo "$common --force --image" ;;
         list) echo "$common --refresh --check-status" ;;
@@ -40,7 +40,7 @@ _directlunctl_values() {
         --guid) _directlunctl_words luns ;;
         --on) _directlunctl_words hosts ;;
         --timeout | --user | --secret-fd | --target-user | --target-secret-fd | --alias | \
-                --description | --bandwidth | --paths | --image | --index | --boot-order | --address | --lun) ;;
+                --description | --bandwidth | --paths | --interface | --image | --index | --boot-order | --address | --lun) ;;
         *) return 1 ;;
         esac
 }

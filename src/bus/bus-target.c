@@ -4,13 +4,15 @@
 #include "bus/bus-call.h"
 #include "bus/bus-chap.h"
 #include "bus/bus-reply.h"
+#include "host/helper-protocol.h"
 
 /* ---- methods ------------------------------------------------------------------------------- */
 
-#define PATHS_MAX 1024
+#define PATHS_MAX      1024
+#define INTERFACES_MAX 16
 
 typedef struct ConnectArgs {
-        GStrv guids;
+        GStrv guids, interfaces;
         int pin;
         const char *data_path;
         uint32_t paths;
@@ -34,6 +36,24 @@ static bool check_data_path(const ConnectArgs *args, GError **error)
         return true;
 }
 
+static bool check_interfaces(const ConnectArgs *args, GError **error)
+{
+        unsigned n = 0;
+
+        for (GStrv name = args->interfaces; name && *name; name++, n++)
+                if (!dl_helper_is_interface(*name)) {
+                        g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                                    "interfaces has a name that cannot be one of open-iscsi's; see "
+                                    "iscsiadm -m iface");
+                        return false;
+                }
+        if (n <= INTERFACES_MAX && (n == 0 || g_strcmp0(args->data_path, "qemu") != 0))
+                return true;
+        g_set_error(error, DL_ERROR, DL_ERROR_INVALID_ARGS,
+                    "interfaces is not for data-path qemu, and at most %d", INTERFACES_MAX);
+        return false;
+}
+
 static bool parse_connect(DlBusCall *call, void *args, GError **error)
 {
         static const DlBusOption options[] = {
@@ -41,11 +61,12 @@ static bool parse_connect(DlBusCall *call, void *args, GError **error)
                 {"pin", 'b', .offset = offsetof(ConnectArgs, pin)},
                 {"data-path", 's', .offset = offsetof(ConnectArgs, data_path)},
                 {"paths", 'u', .offset = offsetof(ConnectArgs, paths)},
+                {"interfaces", 'a', .offset = offsetof(ConnectArgs, interfaces)},
                 {},
         };
 
         return dl_bus_options_read(call->message, options, args, &call->options, error) &&
-               check_data_path(args, error);
+               check_data_path(args, error) && check_interfaces(args, error);
 }
 
 static void clear_connect(void *args)
@@ -53,6 +74,7 @@ static void clear_connect(void *args)
         ConnectArgs *a = args;
 
         g_strfreev(a->guids);
+        g_strfreev(a->interfaces);
 }
 
 static DlJob *start_connect(DlBusCall *call, void *args, void *object, const DlRequest *request,
@@ -64,6 +86,7 @@ static DlJob *start_connect(DlBusCall *call, void *args, void *object, const DlR
                 .pin = a->pin,
                 .data_path = a->data_path,
                 .n_paths = a->paths,
+                .interfaces = (const char *const *)a->interfaces,
         };
 
         return dl_flow_connect(object, request, &spec, error);

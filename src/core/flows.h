@@ -59,6 +59,8 @@ typedef struct DlConnectSpec {
         bool pin;
         const char *data_path; /* NULL: "auto", which core/steps/kernel-choice.h tells of */
         unsigned n_paths;      /* by the kernel: so many of each LUN are enough; 0: all */
+        const char *const
+                *interfaces; /* of open-iscsi, by the kernel: NULL-terminated; may be NULL */
 } DlConnectSpec;
 
 /* Proves the target on its portals and keeps it: until Unmanage if pin, else until its first user

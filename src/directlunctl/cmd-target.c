@@ -88,7 +88,7 @@ static bool run_discover(Ctl *ctl, char **args, GError **error)
 /* ---- connect, unmanage --------------------------------------------------------------------- */
 
 static gboolean pin;
-static char **guids, *data_path;
+static char **guids, **interfaces, *data_path;
 static int n_paths;
 
 static const GOptionEntry connect_options[] = {
@@ -99,6 +99,8 @@ static const GOptionEntry connect_options[] = {
          "auto (default), qemu, or block: by sessions of this host's kernel", "PATH"},
         {"paths", 0, 0, G_OPTION_ARG_INT, &n_paths,
          "by data path block, so many paths to each LUN are enough (default: all)", "N"},
+        {"interface", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &interfaces,
+         "log in through this interface of open-iscsi (may be repeated)", "NAME"},
         {},
 };
 
@@ -141,6 +143,8 @@ static bool run_connect(Ctl *ctl, char **args, GError **error)
                 ctl_call_entry(call, "pin", "b", 1);
         if (guids)
                 ctl_call_entry_strings(call, "guids", (const char *const *)guids);
+        if (interfaces)
+                ctl_call_entry_strings(call, "interfaces", (const char *const *)interfaces);
         if (data_path)
                 ctl_call_entry(call, "data-path", "s", data_path);
         if (n_paths > 0)

@@ -6,6 +6,8 @@
 
 #include "host/helper-protocol.h"
 
+#include "host/kernel-sessions.h"
+
 #include "util/error.h"
 
 #include <arpa/inet.h>
@@ -58,6 +60,12 @@ static bool is_address(const char *s)
 static bool is_iface(const char *s)
 {
         return strspn(s, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS ".:-_") == strlen(s) && *s != '.';
+}
+
+bool dl_helper_is_interface(const char *name)
+{
+        return *name && is_iface(name) && strlen(name) < sizeof((DlHelperRequest *)NULL)->iface &&
+               !g_str_has_prefix(name, DL_KERNEL_IFACE);
 }
 
 /* As dl_scsi_guid() and the kernel make them; no quoting is needed anywhere. */

@@ -70,6 +70,9 @@ typedef struct DlHelperReply {
 bool dl_helper_request_parse(const void *bytes, size_t size, DlHelperRequest *ret);
 bool dl_helper_request_check(const DlHelperRequest *request);
 
+/* Whether it can be the name of an interface of an administrator: not of ours. */
+bool dl_helper_is_interface(const char *name);
+
 /* The answer's error, a DL_ERROR; NULL if it is none. What is no answer is ProtocolError. */
 GError *dl_helper_reply_error(const void *bytes, size_t size);
 

@@ -63,6 +63,22 @@ class Options(caller.TestCase):
                 self.refused(method, ('job-token', ''))
                 self.refused(method, ('job-token', 'x' * 256))
 
+    def test_connect(self):
+        connect = Method(self.target, 'Target', 'Connect')
+        for word, options in (
+                ('data-path', {'data-path': 'kernel'}),
+                ('paths', {'paths': of('u', 1025)}),
+                ('paths', {'paths': of('u', 1), 'data-path': 'qemu'}),
+                ('interfaces', {'interfaces': ['one'], 'data-path': 'qemu'}),
+                ('interfaces', {'interfaces': ['of%d' % n for n in range(17)]}),
+                ('interfaces', {'interfaces': ['']}),
+                ('interfaces', {'interfaces': ['../nodes']}),
+                ('interfaces', {'interfaces': ['x' * 48]}),
+                ('interfaces', {'interfaces': ['directlun']}),
+                ('interfaces', {'interfaces': ['one', 'two words']})):
+            with self.subTest(options):
+                self.assertIn(word, self.refused(connect, *options.items()))
+
     def test_arguments_out_of_range(self):
         many = [('127.0.0.1', 3260, 1)] * 65
         for name, signature, *values in (

@@ -62,6 +62,23 @@ class TestKernelIscsi(vm.TestCase):
         self.assertEqual(len(storage.find_map(self.other.guid).paths), 2)
         self.let_go(path)
 
+    def test_several_interfaces(self):
+        with self.assertDBusError('org.freedesktop.DBus.Error.InvalidArgs'):
+            self.by_kernel(self.disk.guid, interfaces=['first', 'second'])
+        self.assertEqual(storage.sessions(), [])
+        for name in 'first', 'second':
+            storage.run('iscsiadm', '-m', 'iface', '-I', name, '-o', 'new')
+            self.addCleanup(storage.run, 'iscsiadm', '-m', 'iface', '-I', name, '-o', 'delete')
+        storage.run('iscsiadm', '-m', 'iface', '-I', 'second', '-o', 'update', '-n',
+                    'iface.net_ifacename', '-v', 'lo')
+        path = self.by_kernel(self.disk.guid, interfaces=['first', 'second'])
+        self.assertEqual(len(storage.sessions()), 4)
+        self.assertEqual(sorted(storage.read(p) for p in glob.glob(
+            '/sys/class/iscsi_session/session*/ifacename')),
+                         ['directlun-first'] * 2 + ['directlun-second'] * 2)
+        self.assertEqual(len(storage.find_map(self.disk.guid).paths), 4)
+        self.let_go(path)
+
     def test_foreign_sessions_are_used_and_stay(self):
         storage.run('iscsiadm', '-m', 'node', '-o', 'new', '-T', self.target.iqn, '-p',
                     '127.0.0.1:3260,1')

@@ -12,8 +12,9 @@
 #include <string.h>
 
 typedef struct TargetWork {
-        DlTarget *target; /* acquired: it cannot go away */
-        GStrv guids;      /* wanted; NULL: none in particular */
+        DlTarget *target;                  /* acquired: it cannot go away */
+        GStrv guids;                       /* wanted; NULL: none in particular */
+        GStrv interfaces, were_interfaces; /* NULL: none are named */
         bool pin;
         DlDataPath data_path; /* as asked for */
         bool was_by_kernel;
@@ -29,6 +30,8 @@ static void work_free(void *p)
         if (work->target)
                 dl_target_release(work->target);
         g_strfreev(work->guids);
+        g_strfreev(work->interfaces);
+        g_strfreev(work->were_interfaces);
         g_free(work->was_why);
         dl_chap_clear(&work->chap);
         dl_chap_clear(&work->before);
@@ -141,17 +144,24 @@ static void choose(DlOperation *op)
 
         work->was_by_kernel = work->target->by_kernel;
         work->was_why = g_strdup(work->target->data_path_why);
-        dl_op_wait(op,
-                   dl_kernel_choice_start(work->target, work->data_path,
-                                          (const char *const *)work->guids, work->n_paths,
-                                          on_chosen, op),
-                   (void (*)(void *))dl_kernel_choice_cancel);
+        work->were_interfaces = g_strdupv(work->target->interfaces);
+        dl_op_wait(
+                op,
+                dl_kernel_choice_start(work->target, work->data_path,
+                                       &(DlKernelWish){
+                                               .guids = (const char *const *)work->guids,
+                                               .n_paths = work->n_paths,
+                                               .interfaces = (const char *const *)work->interfaces,
+                                       },
+                                       on_chosen, op),
+                (void (*)(void *))dl_kernel_choice_cancel);
 }
 
 static void undo_choose(DlOperation *op)
 {
         TargetWork *work = op->data;
 
+        dl_target_set_interfaces(work->target, (const char *const *)work->were_interfaces);
         dl_target_set_data_path(work->target, work->was_by_kernel, work->was_why);
         dl_op_next(op);
 }
@@ -169,6 +179,8 @@ static void tell_choice(DlOperation *op)
         }
         dl_op_would(op, "log the kernel in to target %s where it is not (data path block: %s)",
                     work->target->object.id, why);
+        for (GStrv interface = work->interfaces; interface && *interface; interface++)
+                dl_op_would(op, "log in through open-iscsi's interface %s", *interface);
         for (GStrv guid = work->guids; guid && *guid; guid++)
                 dl_op_would(op, "make %s appear in the kernel", *guid);
         dl_op_next(op);
@@ -239,6 +251,9 @@ DlJob *dl_flow_connect(DlTarget *target, const DlRequest *request, const DlConne
         work->pin = spec->pin;
         work->data_path = dl_data_path(spec->data_path);
         work->n_paths = spec->n_paths;
+        work->interfaces = g_strdupv((char **)spec->interfaces);
+        if (work->interfaces && *work->interfaces) /* which QEMU knows nothing of */
+                work->data_path = DL_DATA_PATH_BLOCK;
         return &op->job;
 }
 

@@ -41,6 +41,7 @@ static void copy_target(DlCore *scratch, const DlTarget *from)
         to->secret_given = from->secret_given;
         to->by_kernel = from->by_kernel;
         to->data_path_why = g_strdup(from->data_path_why);
+        to->interfaces = g_strdupv(from->interfaces);
         to->foreign = from->foreign;
         to->has_sessions = from->has_sessions;
         dl_object_publish(&to->object);

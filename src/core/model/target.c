@@ -67,6 +67,7 @@ void dl_target_free(DlTarget *target)
         g_free(target->user);
         g_free(target->target_user);
         g_free(target->data_path_why);
+        g_strfreev(target->interfaces);
         dl_secret_unref(target->secret);
         dl_secret_unref(target->target_secret);
         dl_last_error_clear(&target->last_error);
@@ -292,6 +293,20 @@ void dl_target_set_data_path(DlTarget *target, bool by_kernel, const char *why)
                 dl_persist_target(target);
 }
 
+void dl_target_set_interfaces(DlTarget *target, const char *const *interfaces)
+{
+        if (interfaces && !*interfaces)
+                interfaces = NULL;
+        if (interfaces ? target->interfaces &&
+                                 g_strv_equal(interfaces, (const char *const *)target->interfaces)
+                       : !target->interfaces)
+                return;
+        g_strfreev(target->interfaces);
+        target->interfaces = g_strdupv((char **)interfaces);
+        if (!target->leaving)
+                dl_persist_target(target);
+}
+
 bool dl_target_is_managed(const DlTarget *target)
 {
         return target->was_managed;
@@ -364,8 +379,10 @@ static void let_go(DlTarget *target)
         }
         target->next_check_usec = 0;
         g_array_set_size(target->resized, 0);
-        if (target->object.core->vms_known) /* else a VM may be about to need it */
+        if (target->object.core->vms_known) { /* else a VM may be about to need it */
                 dl_target_set_data_path(target, false, NULL);
+                dl_target_set_interfaces(target, NULL);
+        }
         dl_kernel_leave(target);
 }
 
@@ -481,14 +498,14 @@ static void on_proven_again(const GError *error, void *userdata)
         if (error)
                 on_checked(error, userdata);
         else
-                (void)dl_kernel_connect_start(userdata, NULL, 0, on_checked, userdata);
+                (void)dl_kernel_connect_start(userdata, &(DlKernelWish){}, on_checked, userdata);
 }
 
 /* Sessions are looked at; those that others have ended, or a boot, are made again. */
 static void check_sessions(DlTarget *target)
 {
         dl_kernel_look(target);
-        if (state_of_portals(target) == DL_TARGET_CONNECTED) {
+        if (state_of_portals(target) == DL_TARGET_CONNECTED && dl_kernel_is_complete(target)) {
                 target->next_check_usec = next_check(target, false);
                 return;
         }

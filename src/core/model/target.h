@@ -48,10 +48,12 @@ struct DlTarget {
         bool secret_given;        /* libvirt has its CHAP secret, or may have */
         GPtrArray *connects;      /* DlConnect in flight */
 
-        bool by_kernel;      /* its connection is sessions of the host's kernel (data path block) */
-        char *data_path_why; /* for people; NULL: nothing was chosen */
-        bool foreign;        /* the kernel has sessions with it that others have made */
-        bool has_sessions;   /* and such as we have made */
+        bool by_kernel;   /* its connection is sessions of the host's kernel (data path block) */
+        GStrv interfaces; /* of open-iscsi, that the kernel's sessions go through; NULL: none named
+                           */
+        char *data_path_why;        /* for people; NULL: nothing was chosen */
+        bool foreign;               /* the kernel has sessions with it that others have made */
+        bool has_sessions;          /* and such as we have made */
         GPtrArray *kernel_connects; /* DlKernelConnect in flight */
         struct DlKernelPlan *leave; /* our sessions are being ended; NULL: they are not */
         GPtrArray *leavings;        /* DlKernelLeaving: who waits for that */
@@ -71,6 +73,9 @@ void dl_targets_on_resized(const char *iqn, uint64_t lun, void *core);
 const char *dl_target_data_path(const DlTarget *target);
 /* Is kept over restarts. why NULL: nothing is chosen any more. */
 void dl_target_set_data_path(DlTarget *target, bool by_kernel, const char *why);
+
+/* interfaces: NULL-terminated; NULL: none is named any more. */
+void dl_target_set_interfaces(DlTarget *target, const char *const *interfaces);
 
 bool dl_target_is_managed(const DlTarget *target);
 bool dl_target_has_credentials(const DlTarget *target);

@@ -112,6 +112,8 @@ static void submit(Write *write, const DlStoreOp *ops, size_t n_ops)
 void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata)
 {
         DlCore *core = target->object.core;
+        g_autofree char *interfaces = target->interfaces ? g_strjoinv(" ", target->interfaces)
+                                                         : NULL;
         JsonBuilder *b;
 
         if (core->original)
@@ -124,6 +126,7 @@ void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata)
         dl_json_add_bool(b, "pinned", target->pinned);
         dl_json_add_bool(b, "by-kernel", target->by_kernel);
         dl_json_add_string(b, "data-path-why", target->data_path_why);
+        dl_json_add_string(b, "interfaces", interfaces);
         json_builder_set_member_name(b, "portals");
         json_builder_begin_array(b);
         for (unsigned i = 0; i < target->portals->len; i++) {
@@ -352,6 +355,7 @@ void dl_persist_load_target(DlCore *core, const char *iqn, JsonObject *row)
 {
         DlTarget *target = dl_target_new(core, iqn);
         JsonArray *portals = dl_json_array(row, "portals");
+        const char *interfaces = dl_json_string(row, "interfaces", NULL);
 
         for (unsigned i = 0; portals && i < json_array_get_length(portals); i++) {
                 JsonObject *p = dl_json_element(portals, i);
@@ -372,6 +376,7 @@ void dl_persist_load_target(DlCore *core, const char *iqn, JsonObject *row)
         target->pinned = dl_json_bool(row, "pinned");
         target->by_kernel = dl_json_bool(row, "by-kernel");
         target->data_path_why = g_strdup(dl_json_string(row, "data-path-why", NULL));
+        target->interfaces = interfaces ? g_strsplit(interfaces, " ", -1) : NULL;
         target->user = g_strdup(dl_json_string(row, "user", NULL));
         target->target_user = g_strdup(dl_json_string(row, "target-user", NULL));
         if (target->user)

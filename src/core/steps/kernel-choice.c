@@ -3,7 +3,6 @@
 
 #include "core/steps/kernel-choice.h"
 
-#include "core/steps/kernel-connect.h"
 #include "core/steps/kernel-leave.h"
 
 #include <string.h>
@@ -13,6 +12,7 @@ struct DlKernelChoice {
         DlTarget *target;
         DlDataPath choice;
         char *why;
+        GStrv interfaces; /* NULL: those of the target stay */
         bool was_by_kernel;
         DlKernelConnect *connect;
         DlConnect *proof;     /* for QEMU's initiator after all */
@@ -104,6 +104,7 @@ static void choice_free(DlKernelChoice *choice)
         dl_connect_cancel(choice->proof);
         sd_event_source_disable_unref(choice->now);
         g_free(choice->why);
+        g_strfreev(choice->interfaces);
         g_free(choice);
 }
 
@@ -147,6 +148,8 @@ static void on_connected(const GError *error, void *userdata)
                 return;
         }
         target->by_kernel = choice->was_by_kernel;
+        if (!error && choice->interfaces)
+                dl_target_set_interfaces(target, (const char *const *)choice->interfaces);
         if (!error)
                 dl_target_set_data_path(target, true, choice->why);
         finish(choice, error, true);
@@ -163,8 +166,9 @@ static int on_now(sd_event_source *source, void *userdata)
         return 0;
 }
 
-DlKernelChoice *dl_kernel_choice_start(DlTarget *target, DlDataPath wish, const char *const *guids,
-                                       unsigned n_paths, DlKernelChosen done, void *userdata)
+DlKernelChoice *dl_kernel_choice_start(DlTarget *target, DlDataPath data_path,
+                                       const DlKernelWish *wish, DlKernelChosen done,
+                                       void *userdata)
 {
         DlKernelChoice *choice = g_new0(DlKernelChoice, 1);
 
@@ -172,13 +176,14 @@ DlKernelChoice *dl_kernel_choice_start(DlTarget *target, DlDataPath wish, const 
         choice->was_by_kernel = target->by_kernel;
         choice->done = done;
         choice->userdata = userdata;
-        choice->choice = dl_kernel_choose(target, wish, &choice->why);
+        choice->interfaces = g_strdupv((char **)wish->interfaces);
+        choice->choice = dl_kernel_choose(target, data_path, &choice->why);
         if (choice->choice == DL_DATA_PATH_QEMU) {
                 (void)sd_event_add_defer(target->object.core->event, &choice->now, on_now, choice);
                 return choice;
         }
         target->by_kernel = true;
-        choice->connect = dl_kernel_connect_start(target, guids, n_paths, on_connected, choice);
+        choice->connect = dl_kernel_connect_start(target, wish, on_connected, choice);
         return choice;
 }
 

@@ -9,7 +9,7 @@
  * the same host would meet the same. Loop thread only.
  */
 
-#include "core/steps/connect.h"
+#include "core/steps/kernel-connect.h"
 #include "core/steps/proof.h"
 
 bool dl_kernel_has_multipath(const DlCore *core);
@@ -27,6 +27,7 @@ typedef void (*DlKernelChosen)(const GError *error, bool by_kernel, void *userda
  * proven just before, keeps what was chosen, and why, as DataPath and DataPathReason, until nobody
  * needs it. done: once, from the loop, not after a cancel.
  */
-DlKernelChoice *dl_kernel_choice_start(DlTarget *target, DlDataPath wish, const char *const *guids,
-                                       unsigned n_paths, DlKernelChosen done, void *userdata);
+DlKernelChoice *dl_kernel_choice_start(DlTarget *target, DlDataPath data_path,
+                                       const DlKernelWish *wish, DlKernelChosen done,
+                                       void *userdata);
 void dl_kernel_choice_cancel(DlKernelChoice *choice); /* takes NULL */

@@ -29,7 +29,7 @@ typedef struct Call {
 
 struct DlKernelConnect {
         DlTarget *target;
-        GStrv guids;
+        GStrv guids, interfaces;
         unsigned n_paths;
         DlConnectDone done;
         void *userdata;
@@ -75,15 +75,51 @@ static bool is_at(const DlKernelSession *session, const DlPortal *portal)
         return address && session->port == port && g_str_equal(session->address, address);
 }
 
+/* Whoever has made it. NULL: any will do. */
+static bool is_through(const DlKernelSession *session, const char *interface)
+{
+        g_autofree char *own = interface ? g_strconcat(DL_KERNEL_IFACE "-", interface, NULL) : NULL;
+
+        return !interface || g_str_equal(session->iface, interface) ||
+               g_str_equal(session->iface, own);
+}
+
 /* One that is up, if there are several. */
-static const DlKernelSession *session_at(GPtrArray *sessions, const DlPortal *portal)
+static const DlKernelSession *session_at(GPtrArray *sessions, const DlPortal *portal,
+                                         const char *interface)
 {
         const DlKernelSession *found = NULL;
 
         for (unsigned i = 0; i < sessions->len; i++)
-                if (is_at(sessions->pdata[i], portal) && (!found || !found->up))
+                if (is_at(sessions->pdata[i], portal) &&
+                    is_through(sessions->pdata[i], interface) && (!found || !found->up))
                         found = sessions->pdata[i];
         return found;
+}
+
+static bool is_up_everywhere(const DlTarget *target, GPtrArray *sessions, const char *interface)
+{
+        for (unsigned i = 0; i < target->portals->len; i++) {
+                const DlKernelSession *session = session_at(sessions, target->portals->pdata[i],
+                                                            interface);
+
+                if (!session || !session->up)
+                        return false;
+        }
+        return true;
+}
+
+bool dl_kernel_is_complete(const DlTarget *target)
+{
+        g_autoptr(GPtrArray)
+                sessions = dl_kernel_sessions(target->object.core->sysfs, target->object.id);
+
+        if (!target->interfaces)
+                return is_up_everywhere(target, sessions, NULL);
+        for (GStrv interface = target->interfaces; *interface; interface++)
+                if (!is_up_everywhere(target, sessions, *interface))
+                        return false;
+        return true;
 }
 
 const DlPortal *dl_kernel_portal_of(const DlTarget *target, const DlKernelSession *session)
@@ -96,7 +132,7 @@ const DlPortal *dl_kernel_portal_of(const DlTarget *target, const DlKernelSessio
 
 static void take_state(DlTarget *target, DlPortal *portal, GPtrArray *sessions)
 {
-        const DlKernelSession *session = session_at(sessions, portal);
+        const DlKernelSession *session = session_at(sessions, portal, NULL);
         DlTargetState state = session && session->up ? DL_TARGET_CONNECTED : DL_TARGET_FAILED;
         g_autoptr(GError) error = NULL;
 
@@ -214,6 +250,7 @@ static void connect_free(DlKernelConnect *connect)
         sd_event_source_disable_unref(connect->deadline);
         g_clear_error(&connect->error);
         g_strfreev(connect->guids);
+        g_strfreev(connect->interfaces);
         g_free(connect);
 }
 
@@ -248,13 +285,21 @@ void dl_kernel_connect_cancel(DlKernelConnect *connect)
 
 /* ---- asking the helper --------------------------------------------------------------------- */
 
+/* That another portal is good does not help. */
+static bool is_of_wish(const GError *error)
+{
+        return dl_error_code(error) == DL_ERROR_INVALID_ARGS;
+}
+
 static void call_over(Call *call, const GError *error, void (*then)(DlKernelConnect *connect))
 {
         DlKernelConnect *connect = call->connect;
 
         call->call = NULL;
-        if (error && !connect->error)
+        if (error && (!connect->error || is_of_wish(error))) {
+                g_clear_error(&connect->error);
                 connect->error = g_error_copy(error);
+        }
         if (--connect->n_open == 0)
                 then(connect);
 }
@@ -395,7 +440,7 @@ static void scan(DlKernelConnect *connect)
 
         for (unsigned i = 0; i < sessions->len; i++)
                 n_up += ((const DlKernelSession *)sessions->pdata[i])->up;
-        if (n_up == 0) {
+        if (n_up == 0 || is_of_wish(connect->error)) {
                 if (!connect->error)
                         connect->error = g_error_new(DL_ERROR, DL_ERROR_PORTAL_UNREACHABLE,
                                                      "The kernel is not logged in to %s anywhere",
@@ -430,7 +475,7 @@ static void on_logged_in(const DlHelperResult *result, const GError *error, void
         call_over(call, error, scan);
 }
 
-static void log_in(DlKernelConnect *connect, DlPortal *portal)
+static void log_in(DlKernelConnect *connect, DlPortal *portal, const char *interface)
 {
         DlTarget *target = connect->target;
         DlHelperRequest request = {
@@ -442,6 +487,7 @@ static void log_in(DlKernelConnect *connect, DlPortal *portal)
         call->port = portal->port;
         (void)DL_HELPER_PUT(&request, iqn, target->object.id);
         (void)DL_HELPER_PUT(&request, address, address);
+        (void)DL_HELPER_PUT(&request, iface, interface);
         (void)DL_HELPER_PUT(&request, user, target->secret ? target->user : NULL);
         (void)DL_HELPER_PUT(&request, target_user,
                             target->target_secret ? target->target_user : NULL);
@@ -450,21 +496,34 @@ static void log_in(DlKernelConnect *connect, DlPortal *portal)
         dl_kill_point("kernel-login", 0, "asked");
 }
 
-/* A portal that did not answer the proof just now is not waited for again. */
-static void log_in_everywhere(DlKernelConnect *connect)
+/* A portal that did not answer the proof just now is not waited for again. interface NULL: as the
+ * host's routes say. */
+static void log_in_through(DlKernelConnect *connect, GPtrArray *sessions, const char *interface)
 {
         DlTarget *target = connect->target;
-        g_autoptr(GPtrArray)
-                sessions = dl_kernel_sessions(target->object.core->sysfs, target->object.id);
 
         for (unsigned i = 0; i < target->portals->len; i++) {
                 DlPortal *portal = target->portals->pdata[i];
                 uint16_t port;
                 g_autofree char *address = dl_kernel_portal_address(portal, &port);
 
-                if (address && portal->state != DL_TARGET_FAILED && !session_at(sessions, portal))
-                        log_in(connect, portal);
+                if (address && portal->state != DL_TARGET_FAILED &&
+                    !session_at(sessions, portal, interface))
+                        log_in(connect, portal, interface);
         }
+}
+
+static void log_in_everywhere(DlKernelConnect *connect)
+{
+        DlTarget *target = connect->target;
+        GStrv interfaces = connect->interfaces ? connect->interfaces : target->interfaces;
+        g_autoptr(GPtrArray)
+                sessions = dl_kernel_sessions(target->object.core->sysfs, target->object.id);
+
+        if (!interfaces || !*interfaces)
+                log_in_through(connect, sessions, NULL);
+        for (GStrv interface = interfaces; interface && *interface; interface++)
+                log_in_through(connect, sessions, *interface);
         if (connect->n_open == 0)
                 scan(connect);
 }
@@ -484,14 +543,15 @@ static int on_start(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
-DlKernelConnect *dl_kernel_connect_start(DlTarget *target, const char *const *guids,
-                                         unsigned n_paths, DlConnectDone done, void *userdata)
+DlKernelConnect *dl_kernel_connect_start(DlTarget *target, const DlKernelWish *wish,
+                                         DlConnectDone done, void *userdata)
 {
         DlKernelConnect *connect = g_new0(DlKernelConnect, 1);
 
         connect->target = target;
-        connect->guids = g_strdupv((char **)guids);
-        connect->n_paths = n_paths;
+        connect->guids = g_strdupv((char **)wish->guids);
+        connect->interfaces = g_strdupv((char **)wish->interfaces);
+        connect->n_paths = wish->n_paths;
         connect->done = done;
         connect->userdata = userdata;
         connect->calls = g_ptr_array_new_with_free_func(call_free);

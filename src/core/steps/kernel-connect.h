@@ -18,13 +18,21 @@
 
 typedef struct DlKernelConnect DlKernelConnect;
 
+/* What is to be made. Borrowed; all zero: the sessions, as they were. */
+typedef struct DlKernelWish {
+        const char *const *guids; /* NULL-terminated, may be NULL */
+        unsigned n_paths;         /* so many of each LUN are enough; 0: one for each session */
+        /* Of open-iscsi: through each of them there is to be a session with every portal.
+         * NULL-terminated; NULL: those of the target. */
+        const char *const *interfaces;
+} DlKernelWish;
+
 /*
- * guids: NULL-terminated, may be NULL. n_paths: so many of each LUN are enough; 0: one for each
- * session. Errors: those of a login; LunNotVisible, PathsInconsistent (paths differ in size, or a
+ * Errors: those of a login; LunNotVisible, PathsInconsistent (paths differ in size, or a
  * number shows another LUN), TimedOut (it is there, and cannot be used).
  */
-DlKernelConnect *dl_kernel_connect_start(DlTarget *target, const char *const *guids,
-                                         unsigned n_paths, DlConnectDone done, void *userdata);
+DlKernelConnect *dl_kernel_connect_start(DlTarget *target, const DlKernelWish *wish,
+                                         DlConnectDone done, void *userdata);
 
 /* Stops waiting; a session that is there then stays. Takes NULL. */
 void dl_kernel_connect_cancel(DlKernelConnect *connect);
@@ -35,6 +43,8 @@ void dl_kernel_connects_look(DlCore *core);
 /* Reads what sessions there are, and takes it over: Foreign, and, of a target that is connected by
  * the kernel, the states of its portals. */
 void dl_kernel_look(DlTarget *target);
+/* Whether there is a session that is up with every portal, through each of its interfaces. */
+bool dl_kernel_is_complete(const DlTarget *target);
 /* Of all targets: at the start. */
 void dl_kernel_look_at_all(DlCore *core);
 

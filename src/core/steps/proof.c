@@ -279,8 +279,9 @@ static void choose(DlProof *proof)
         const char *const guids[] = {proof->guid, NULL};
 
         if (may_go_by_kernel(proof))
-                proof->choice = dl_kernel_choice_start(proof->target, proof->data_path, guids, 0,
-                                                       on_chosen, proof);
+                proof->choice = dl_kernel_choice_start(proof->target, proof->data_path,
+                                                       &(DlKernelWish){.guids = guids}, on_chosen,
+                                                       proof);
         else {
                 g_autoptr(GError) error = proof->data_path == DL_DATA_PATH_BLOCK
                                                   ? has_no_device(proof->guid)

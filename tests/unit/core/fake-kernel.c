@@ -28,6 +28,8 @@ static struct {
         } verbs[_DL_HELPER_VERB_MAX];
         char *iface;
         unsigned last_session, last_disk;
+        bool next_is_other;
+        unsigned next_n_blocks;
         unsigned sessions['z' - 'a' + 1]; /* of each disk */
 } fake;
 
@@ -125,8 +127,11 @@ static void remove_session(unsigned sid)
 static void add_disk(unsigned sid)
 {
         static const uint8_t inquiry[96] = {0, 0, 6, 2, 91};
-        static const uint8_t page83[] = {0, 0x83, 0, 20,   1, 3, 0, 16, 0x60, 0x01, 0x40, 0x50,
-                                         0, 0,    0, 0x10, 0, 0, 0, 0,  0,    0,    0,    0x0a};
+        const uint8_t page83[] = {
+                0, 0x83, 0, 20,   1, 3, 0, 16, 0x60, 0x01, 0x40, 0x50,
+                0, 0,    0, 0x10, 0, 0, 0, 0,  0,    0,    0,    fake.next_is_other ? 0x0b : 0x0a};
+        g_autofree char *size = g_strdup_printf("%u\n",
+                                                fake.next_n_blocks ? fake.next_n_blocks : 8);
         unsigned number = fake.last_disk++;
         g_autofree char *name = g_strdup_printf("sd%c", 'a' + (char)number);
         g_autofree char *dev = g_strdup_printf("8:%u\n", number);
@@ -137,9 +142,16 @@ static void add_disk(unsigned sid)
             sid, sid, name);
         put(inquiry, sizeof inquiry, "sys/class/block/%s/device/inquiry", name);
         put(page83, sizeof page83, "sys/class/block/%s/device/vpd_pg83", name);
-        put("8\n", -1, "sys/class/block/%s/size", name);
+        put(size, -1, "sys/class/block/%s/size", name);
         put(dev, -1, "sys/class/block/%s/dev", name);
         put("I:1\n", -1, "udev/data/b8:%u", number);
+        fake_kernel_next_disk(false, 0);
+}
+
+void fake_kernel_next_disk(bool is_other, unsigned n_blocks)
+{
+        fake.next_is_other = is_other;
+        fake.next_n_blocks = n_blocks;
 }
 
 void fake_kernel_map(void)

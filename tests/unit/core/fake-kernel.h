@@ -44,6 +44,9 @@ bool fake_kernel_has_map(void);
 void fake_kernel_add_session(const char *iface, const char *iqn, const char *address);
 /* Somebody else ends all of them. */
 void fake_kernel_drop_sessions(void);
+/* The next disk that comes is of another LUN, or of another size (512-byte blocks; 8 is the usual).
+ */
+void fake_kernel_next_disk(bool is_other, unsigned n_blocks);
 /* multipath puts its map over all disks that are there. */
 void fake_kernel_map(void);
 /* What udev calls the device lastingly: it has made that name for the device with this kernel name,

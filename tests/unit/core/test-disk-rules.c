@@ -59,6 +59,28 @@ static void check(bool ok, const GError *error, int code, const char *names)
                 g_assert_nonnull(strstr(error->message, names));
 }
 
+/* What a client may have written there. */
+static void test_spec_words(void)
+{
+        const DlDeviceSpec good = {.guid = "3600", .index = -1, .plug = -1};
+        DlDeviceSpec specs[] = {good, good, good, good, good, good};
+        static const char *const names[] = {"type", "device", "data-path", "1024", "vdisk", "GUID"};
+
+        specs[0].type = "cdrom";
+        specs[1].device = "floppy";
+        specs[2].data_path = "kernel";
+        specs[3].index = 1024;
+        specs[4].vdisk = "also this";
+        specs[5].guid = NULL;
+        for (size_t i = 0; i < G_N_ELEMENTS(specs); i++) {
+                g_autoptr(GError) error = NULL;
+
+                bool ok = dl_disk_rules_check_spec(&specs[i], &error);
+
+                check(ok, error, DL_ERROR_INVALID_ARGS, names[i]);
+        }
+}
+
 static void test_spec(void)
 {
         static const struct {
@@ -504,6 +526,7 @@ int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/disk-rules/spec", test_spec);
+        g_test_add_func("/disk-rules/spec-words", test_spec_words);
         g_test_add_func("/disk-rules/spec-names-one", test_spec_names_one);
         g_test_add_func("/disk-rules/errors-of-reservations", test_errors_of_reservations);
         g_test_add_func("/disk-rules/lun", test_lun);

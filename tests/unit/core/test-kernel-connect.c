@@ -2,6 +2,7 @@
 /* Targets by sessions of the kernel: what must be there before Connect answers. One thread. */
 
 #include "core/model/lun-kernel.h"
+#include "core/steps/kernel-connect.h"
 #include "fake-kernel.h"
 #include "fakes.h"
 #include "host/kernel-sessions.h"
@@ -305,6 +306,153 @@ static void test_attach_by_qemu(World *w, gconstpointer data)
         g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_LOGIN), ==, 0);
 }
 
+/* ---- interfaces ---------------------------------------------------------------------------- */
+
+static const char *const two_interfaces[] = {"one", "two", NULL};
+
+static void test_interfaces(World *w, gconstpointer data)
+{
+        w->spec.interfaces = two_interfaces;
+        w->spec.data_path = NULL; /* QEMU knows nothing of them */
+        ask(w);
+        CORE_WAIT(&w->core, fake_kernel_n_disks() == 4);
+        g_assert_cmpuint(fake_kernel_n_sessions(), ==, 4);
+        g_assert_cmpstr(fake_helper_iface(), ==, "two");
+        fake_kernel_map();
+        show(w, true, "dm-0");
+        core_expect(&w->result, -1);
+        g_assert_true(dl_kernel_is_complete(w->target));
+        g_autofree char *row = core_fixture_row(&w->core, "target/" IQN);
+        g_assert_nonnull(strstr(row, "\"interfaces\":\"one two\""));
+
+        w->spec.interfaces = NULL; /* they stay, for whoever has asked for them */
+        ask(w);
+        core_expect(&w->result, -1);
+        g_assert_cmpuint(fake_kernel_n_sessions(), ==, 4);
+        fake_kernel_drop_sessions();
+        g_assert_false(dl_kernel_is_complete(w->target));
+        fake_kernel_add_session("one", IQN, "192.0.2.1"); /* whoever makes it */
+        ask(w);
+        CORE_WAIT(&w->core, fake_kernel_n_sessions() == 4);
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_LOGIN), ==, 7);
+}
+
+static void test_no_such_interface(World *w, gconstpointer data)
+{
+        w->spec.interfaces = two_interfaces;
+        w->spec.data_path = NULL;
+        fake_kernel_add_session("default", IQN, "192.0.2.1"); /* which is no way out */
+        fake_helper_does(DL_HELPER_LOGIN, FAKE_ANSWER_FAILS, DL_ERROR_INVALID_ARGS);
+        ask(w);
+        core_expect(&w->result, DL_ERROR_INVALID_ARGS);
+        g_assert_null(w->target->interfaces);
+        g_assert_false(w->target->by_kernel);
+}
+
+/* ---- what is refused ------------------------------------------------------------------------ */
+
+static void test_paths_differ(World *w, gconstpointer data)
+{
+        fake_kernel_next_disk(true, 0);
+        ask(w);
+        core_expect(&w->result, DL_ERROR_PATHS_INCONSISTENT);
+        CORE_WAIT(&w->core, fake_kernel_n_sessions() == 0);
+        fake_kernel_next_disk(false, 16);
+        ask(w);
+        core_expect(&w->result, DL_ERROR_PATHS_INCONSISTENT);
+        CORE_WAIT(&w->core, fake_kernel_n_sessions() == 0);
+        g_assert_cmpuint(fake_kernel_n_disks(), ==, 0);
+}
+
+/* The kernel was logged in for it, and has it so that it is not given to a VM. */
+static void attach_in_vain(World *w, int code)
+{
+        look_at_portals(w);
+        attach(w, w->spec.data_path);
+        CORE_WAIT(&w->core, fake_kernel_n_disks() == 2);
+        fake_kernel_map();
+        w->mapped = true;
+        show(w, true, "dm-0");
+        core_expect(&w->result, code);
+}
+
+static void assert_not_attached(World *w)
+{
+        g_autoptr(GPtrArray) all = dl_core_list(w->core.core, DL_KIND_ATTACHMENT);
+
+        g_assert_cmpuint(all->len, ==, 0);
+        g_assert_null(fake_domain_metadata(VM));
+        CORE_WAIT(&w->core, g_hash_table_size(w->core.core->intents) == 0);
+}
+
+static void test_attach_without_path(World *w, gconstpointer data)
+{
+        w->path.is_failed = true;
+        attach_in_vain(w, DL_ERROR_LUN_NOT_VISIBLE);
+        assert_not_attached(w);
+}
+
+static void test_attach_auto_without_path(World *w, gconstpointer data)
+{
+        w->spec.data_path = NULL;
+        w->path.is_failed = true;
+        attach_in_vain(w, -1);
+        g_assert_false(goes_by_block(w));
+}
+
+/* That is the LUN's own, whichever way. */
+static void test_attach_auto_write_protected(World *w, gconstpointer data)
+{
+        w->spec.data_path = NULL;
+        w->map.read_only = true;
+        attach_in_vain(w, DL_ERROR_INVALID_ARGS);
+        assert_not_attached(w);
+}
+
+static void expect_unmanage(World *w, int code)
+{
+        DlRequest request = core_request(&w->core, &w->result);
+
+        g_assert_nonnull(dl_flow_unmanage(w->target, &request, NULL));
+        core_expect(&w->result, code);
+}
+
+/* Something on this host has it, as the helper finds out. */
+static void test_leave_in_use(World *w, gconstpointer data)
+{
+        ask(w);
+        come_by_kernel(w);
+        fake_helper_does(DL_HELPER_FLUSH_MAP, FAKE_ANSWER_FAILS, DL_ERROR_IN_USE);
+        expect_unmanage(w, DL_ERROR_IN_USE);
+        g_assert_cmpint(w->target->last_error.code, ==, DL_ERROR_IN_USE);
+        g_assert_cmpuint(fake_kernel_n_sessions(), ==, 2);
+        g_assert_cmpuint(fake_kernel_n_disks(), ==, 2);
+        fake_helper_does(DL_HELPER_FLUSH_MAP, FAKE_ANSWER_DOES, 0);
+        expect_unmanage(w, -1);
+        g_assert_cmpuint(fake_kernel_n_sessions(), ==, 0);
+}
+
+/* The helper cannot tell what QEMU has: it is not even asked. */
+static void test_leave_under_vm(World *w, gconstpointer data)
+{
+        static const char *const anywhere[] = {NULL};
+        DlRequest request = core_request(&w->core, &w->result);
+
+        attach_by_kernel(w);
+        request = core_request(&w->core, &w->result);
+        g_assert_nonnull(dl_flow_run(DL_LOOKUP_VM(w->core.core, VM), &request, anywhere, NULL));
+        core_expect(&w->result, -1);
+        core_fixture_settle(&w->core);
+        expect_unmanage(w, DL_ERROR_IN_USE);
+        request = core_request(&w->core, &w->result);
+        request.force = true;
+        g_assert_nonnull(dl_flow_unmanage(w->target, &request, NULL));
+        core_expect(&w->result, -1); /* who runs needs it all the same */
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_FLUSH_MAP), ==, 0);
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_LOGOUT), ==, 0);
+        g_assert_cmpuint(fake_kernel_n_sessions(), ==, 2);
+}
+
 /* ---- the service dies ----------------------------------------------------------------------- */
 
 #define FOREIGN_IQN "iqn.2026-11.org.example:of-others"
@@ -397,7 +545,7 @@ static void walk(Begin operation, bool pin, bool was_connected)
         g_assert_cmpuint(n_kept, <, n_turns);
 }
 
-static void unmanage(World *w)
+static void begin_unmanage(World *w)
 {
         DlRequest request = core_request(&w->core, &w->result);
 
@@ -427,7 +575,7 @@ static void test_killed_undo(void)
 
 static void test_killed_unmanage(void)
 {
-        walk(unmanage, true, true);
+        walk(begin_unmanage, true, true);
 }
 
 /* What open-iscsi's daemon was asked for comes although nobody waits for it any more. */
@@ -474,6 +622,14 @@ int main(int argc, char **argv)
         ADD("attach-block", 2, test_attach_block);
         ADD("attach-auto", 2, test_attach_auto);
         ADD("attach-by-qemu", 2, test_attach_by_qemu);
+        ADD("paths-differ", 2, test_paths_differ);
+        ADD("attach-without-path", 2, test_attach_without_path);
+        ADD("attach-auto-without-path", 2, test_attach_auto_without_path);
+        ADD("attach-auto-write-protected", 2, test_attach_auto_write_protected);
+        ADD("leave-in-use", 2, test_leave_in_use);
+        ADD("leave-under-vm", 2, test_leave_under_vm);
+        ADD("interfaces", 2, test_interfaces);
+        ADD("no-such-interface", 2, test_no_such_interface);
         g_test_add_func("/kernel-connect/killed", test_killed_connect);
         g_test_add_func("/kernel-connect/killed-pinned", test_killed_connect_pinned);
         g_test_add_func("/kernel-connect/killed-undo", test_killed_undo);
