@@ -5,8 +5,8 @@ AppArmor is at work."""
 
 import os
 import re
+from xml.etree import ElementTree
 
-import client
 import service
 import storage
 import vm
@@ -28,9 +28,9 @@ class TestPlugBlock(vm.TestCase):
         self.assertEqual(self.get(attachment, 'Attachment', 'DataPathUsed'), 'block')
         self.assertEqual(self.sources(running), [self.node(disk)])
 
-    def with_map(self, name):
+    def with_map(self, name='one', **options):
         """A disk that the host has through multipath, and its target."""
-        disk = self.add_disk(name, 24 * MIB)
+        disk = self.add_disk(name, 24 * MIB, **options)
         target = self.add_target({1: disk})
         self.log_in(target)
         storage.wait_map(disk.guid)
@@ -64,70 +64,128 @@ class TestPlugBlock(vm.TestCase):
     test_pain_13_passthrough_with_reservations.deadline = 300
 
     def test_pain_14_a_guest_does_not_see_the_data_path(self):
-        disk = self.add_disk('either', 24 * MIB)
-        target = self.add_target({1: disk})
-        self.connect(target)
-        running = self.start_guest()
-        self.addCleanup(self.detach_all, running)
-        attachment = self.attach(running, {'GUID': disk.guid, 'iface': 'virtio'})
-        by_qemu = self.seen(running, attachment, 'qemu')
+        """By QEMU on one start, by the kernel on the next, by QEMU again; and while it runs."""
+        luns = {1: self.add_disk('either', 24 * MIB), 2: self.add_disk('other', 16 * MIB)}
+        target = self.add_target(luns)
+        self.connect(target, pin=True)
+        machine = self.define_guest()
+        self.addCleanup(self.detach_all, machine)
+        attachments = [self.attach(machine, {'GUID': disk.guid, 'iface': iface})
+                       for disk, iface in zip(luns.values(), ('virtio', 'scsi'))]
+        vdisks = [self.get(attachment, 'Attachment', 'VDisk') for attachment in attachments]
+        self.run_vm(machine)
+        by_qemu = self.seen(machine, attachments, 'qemu')
         data = os.urandom(SECTOR)
-        running.write('vda', 7 * SECTOR, data)
+        for name in ('vda', 'sda'):
+            machine.write(name, 7 * SECTOR, data)
 
-        self.method(attachment, 'Attachment', 'HotUnplug')
+        self.stop_vm(machine)
         storage.log_in(target)
         self.addCleanup(storage.run, 'iscsiadm', '-m', 'node', '-T', target.iqn, '--logout',
                         check=False)
-        storage.wait_map(disk.guid)
-        vm.wait_until(lambda: self.way_of(disk) == 'block', 20, 'the kernel having the LUN', 0.2)
-        self.method(attachment, 'Attachment', 'HotPlug')
-        self.assertEqual(self.seen(running, attachment, 'block'), by_qemu)
-        self.assertEqual(self.sources(running), [self.node(disk)])
-        self.assertEqual(running.read('vda', 7 * SECTOR, SECTOR), data)
+        self.addCleanup(storage.flush_maps)
+        for disk in luns.values():
+            storage.wait_map(disk.guid)
+        self.wait_way(luns, 'block')
+        self.run_vm(machine)
+        self.assertEqual(self.seen(machine, attachments, 'block'), by_qemu)
+        self.assertEqual(self.sources(machine), [self.node(disk) for disk in luns.values()])
+        for name in ('vda', 'sda'):
+            self.assertEqual(machine.read(name, 7 * SECTOR, SECTOR), data)
 
-        self.method(attachment, 'Attachment', 'HotUnplug')
+        for attachment in attachments:
+            self.method(attachment, 'Attachment', 'HotUnplug')
         storage.flush_maps()
         storage.log_out(target)
-        vm.wait_until(lambda: self.way_of(disk) == 'qemu', 30, 'the disks being gone', 0.2)
-        self.method(attachment, 'Attachment', 'HotPlug')
-        self.assertEqual(self.seen(running, attachment, 'qemu'), by_qemu)
-        self.assertEqual(running.read('vda', 7 * SECTOR, SECTOR), data)
+        self.wait_way(luns, 'qemu')
+        for attachment in attachments:
+            self.method(attachment, 'Attachment', 'HotPlug')
+        self.assertEqual(self.seen(machine, attachments, 'qemu'), by_qemu)
+
+        self.stop_vm(machine)
+        self.run_vm(machine)
+        self.assertEqual(self.seen(machine, attachments, 'qemu'), by_qemu)
+        for name in ('vda', 'sda'):
+            self.assertEqual(machine.read(name, 7 * SECTOR, SECTOR), data)
+        self.assertEqual([self.get(attachment, 'Attachment', 'VDisk')
+                          for attachment in attachments], vdisks)
 
     test_pain_14_a_guest_does_not_see_the_data_path.deadline = 400
+
+    def run_vm(self, machine):
+        self.call(self.vm(machine), 'Vm', 'Run', '(asa{sv})', [], {})
+        machine.wait_booted(180)
+
+    def stop_vm(self, machine):
+        machine.close()
+        self.method(self.vm(machine), 'Vm', 'Stop')
+
+    def wait_way(self, luns, way):
+        vm.wait_until(lambda: {self.way_of(disk) for disk in luns.values()} == {way}, 30,
+                      'data path %s' % way, 0.2)
 
     def way_of(self, disk):
         """What data path auto would be now."""
         facts = self.call(service.object_path('luns', disk.guid), 'Lun', 'Explain', '(a{sv})', {})
         return [fact['name'] for fact in facts if fact['about'] == 'data-path'][0]
 
-    def seen(self, running, attachment, data_path):
-        """What the guest sees: size, serial and place of its only disk."""
-        self.assertEqual(self.get(attachment, 'Attachment', 'DataPathUsed'), data_path)
-        disks = running.wait_disks(lambda found: found, 60)
-        return disks, re.sub(r'/virtio\d+/', '/', running.check('readlink -f /sys/block/vda'))
+    def seen(self, running, attachments, data_path):
+        """What the guest sees of its disks (size, serial, place), and what libvirt says of them."""
+        for attachment in attachments:
+            self.assertEqual(self.get(attachment, 'Attachment', 'DataPathUsed'), data_path)
+        disks = running.wait_disks(lambda found: len(found) == len(attachments), 60)
+        places = running.check('for d in /sys/block/[sv]d*; do readlink -f $d; done')
+        domain = ElementTree.fromstring(storage.run('virsh', 'dumpxml', running.name))
+        told = sorted((disk.findtext('serial'), disk.find('alias').get('name'),
+                       disk.find('target').attrib, disk.find('address').attrib)
+                      for disk in domain.findall('devices/disk'))
+        return disks, re.sub(r'/(virtio|host|target)[\d:]+', r'/\1', places), told
 
-    def test_refusals(self):
+    # What a host does with a LUN: the commands that begin it and that end it, and the holder.
+    USES = (
+        ('mkfs.ext4 -q -F {0} && mkdir -p /run/used && mount {0} /run/used', 'umount /run/used',
+         'mount:/run/used'),
+        ('mkswap -f {0} && swapon {0}', 'swapoff {0}', 'swap:'),
+        ('wipefs -qa {0} && vgcreate -qy used {0} && lvcreate -qy -L 4m -n lv used',
+         'vgremove -qy used && pvremove -qy {0}', 'lvm:used/lv'),
+        ('dmsetup create busy --table "0 2048 linear {0} 0"', 'dmsetup remove busy', 'dm:busy'),
+    )
+
+    def test_what_the_host_uses_is_refused(self):
         disk, _ = self.with_map('held')
-        running = self.define_guest()
+        running, off, third = (self.define_guest(name) for name in ('running', 'off', 'third'))
+        device = {'GUID': disk.guid, 'iface': 'virtio', 'shared': True}
         self.addCleanup(self.detach_all, running)
-        storage.run('dmsetup', 'create', 'busy', '--table',
-                    '0 2048 linear %s 0' % self.node(disk))
-        self.addCleanup(storage.run, 'dmsetup', 'remove', 'busy', check=False)
-        vm.wait_until(lambda: 'dm:busy' in self.get(service.object_path('luns', disk.guid), 'Lun',
-                                                    'Holders'), 20, 'the holder', 0.2)
-        device = {'GUID': disk.guid, 'iface': 'virtio', 'data-path': 'block'}
-        with client.ExpectedError(self, vm.BUS_NAME + '.Error.InUse') as refused:
-            self.attach(running, device)
-        self.assertIn('dm:busy', refused.exception.message)
-        storage.run('dmsetup', 'remove', 'busy')
-        vm.wait_until(lambda: not self.get(service.object_path('luns', disk.guid), 'Lun',
-                                           'Holders'), 20, 'no holder', 0.2)
-        self.attach(running, device)
-        self.assertEqual(self.sources(running, '--inactive'), [self.node(disk)])
+        self.addCleanup(self.detach_all, off)
+        storage.run('virsh', '-q', 'start', running.name, timeout=120)
+        unplugged = self.attach(running, {**device, 'plug': False})
+        self.attach(off, {**device, 'data-path': 'block'})
+        for begin, end, holder in self.USES:
+            with self.subTest(holder):
+                storage.run('sh', '-c', begin.format(self.node(disk)))
+                try:
+                    self.wait_holder(disk, holder)
+                    self.assert_refused(unplugged, off, third, device, holder)
+                finally:
+                    storage.run('sh', '-c', end.format(self.node(disk)))
+                self.wait_holder(disk, None)
+        self.method(unplugged, 'Attachment', 'HotPlug')
+        self.assert_by_block(running, unplugged, disk)
 
-        storage.run('dmsetup', 'create', 'busy', '--table',
-                    '0 2048 linear %s 0' % self.node(disk))  # after the attach
-        with client.ExpectedError(self, vm.BUS_NAME + '.Error.NoHostAvailable') as refused:
-            self.call(self.vm(running), 'Vm', 'Run', '(asa{sv})', [], {})
-        self.assertIn('dm:busy', refused.exception.message)
-        storage.run('dmsetup', 'remove', 'busy')
+    def assert_refused(self, unplugged, off, third, device, holder):
+        for error, ask in (
+                ('InUse', lambda: self.method(unplugged, 'Attachment', 'HotPlug')),
+                ('NoHostAvailable', lambda: self.call(self.vm(off), 'Vm', 'Run', '(asa{sv})', [],
+                                                      {})),
+                ('InUse', lambda: self.attach(third, device))):
+            with self.assertDBusError(vm.BUS_NAME + '.Error.' + error) as refused:
+                ask()
+            self.assertIn(holder, refused.exception.message)
+
+    def wait_holder(self, disk, holder):
+        """Just one beside VMs; None: none."""
+        def is_so():
+            holders = [name for name in self.get(service.object_path('luns', disk.guid), 'Lun',
+                                                 'Holders') if not name.startswith('vm:')]
+            return len(holders) == 1 and holders[0].startswith(holder) if holder else not holders
+        vm.wait_until(is_so, 20, 'the holder %s' % holder, 0.2)
