@@ -42,17 +42,18 @@ def load(*modules):
 class Disk:
     """Something with blocks, not yet shown to anybody. .guid is what an initiator's kernel, udev
     and multipath call it. Two disks of one `identity` are the trouble that two LUNs of one GUID
-    are. Only `growing` ones can grow(); their loop device is a disk of this machine too."""
+    are. Only `growing` ones can grow(); their loop device is a disk of this machine too. `kept` ones
+    have the data of before, if there is any, and keep it until forget()."""
 
-    def __init__(self, name, size, identity=None, growing=False):
+    def __init__(self, name, size, identity=None, growing=False, kept=False):
         load('target_core_mod', 'target_core_file', 'target_core_iblock')
         self.name, self.size = name, size
         self.serial = hashlib.md5((identity or name).encode()).hexdigest()
         self.guid = '3' + (_NAA + self.serial)[:32]
-        self.file = '%s/%s.img' % (FILES, name)
+        self.file = '%s/%s.%s' % (FILES, name, 'kept' if kept else 'img')
         os.makedirs(FILES, exist_ok=True)
         os.makedirs('/var/target/pr', exist_ok=True)  # for reservations that outlive a power cut
-        with open(self.file, 'wb') as f:
+        with open(self.file, 'ab' if kept else 'wb') as f:
             f.truncate(size)
         self._loop = _run('losetup', '--find', '--show', self.file) if growing else None
         self.path = '%s/core/%s_0/%s' % (ROOT, 'iblock' if growing else 'fileio', name)
@@ -66,6 +67,9 @@ class Disk:
         os.truncate(self.file, size)
         _run('losetup', '--set-capacity', self._loop)
         self.size = size
+
+    def forget(self):
+        os.unlink(self.file)
 
 
 class _Group:

@@ -74,13 +74,3 @@ class TestMachine(vm.TestCase):
         self.addCleanup(nvme.remove)
         name, = nvme.connect()
         self.assertEqual(int(storage.read('/sys/block/%s/size' % name)) * 512, 16 * MIB)
-
-    def test_power_cut(self):
-        kept = '/var/lib/power-cut'
-        if self.boot == 0:
-            with open(kept, 'w') as f:
-                f.write(storage.read('/proc/sys/kernel/random/boot_id'))
-            storage.run('sync')
-            self.cut_power()
-        self.assertEqual(self.boot, 1)
-        self.assertNotEqual(storage.read(kept), storage.read('/proc/sys/kernel/random/boot_id'))

@@ -12,9 +12,11 @@
 #include <string.h>
 #include <systemd/sd-device.h>
 
-#define LOGIN_MSEC     20000
-#define SCAN_MSEC      30000
-#define APPEAR_USEC    (30 * G_USEC_PER_SEC)
+#define LOGIN_MSEC 20000
+#define SCAN_MSEC  30000
+/* multipathd takes no path into a map that is new before udev has spoken of that, for 30 s
+ * (missing_uev_wait_timeout of multipath.conf(5)); then it does. */
+#define APPEAR_USEC    (45 * G_USEC_PER_SEC)
 #define LEAVE_USEC     (G_USEC_PER_SEC / 10)
 #define LOOK_USEC      (G_USEC_PER_SEC / 2) /* sysfs may change without an event */
 #define LATE_LOOK_USEC (2 * G_USEC_PER_SEC)
