@@ -7,6 +7,7 @@
 #include "core/model/lun-kernel.h"
 #include "core/model/storage-domain.h"
 #include "core/steps/block-proof.h"
+#include "core/steps/kernel-choice.h"
 
 #include <string.h>
 
@@ -184,6 +185,18 @@ static bool is_first_of(const DlLun *lun, unsigned index)
         return true;
 }
 
+static const DlTarget *target_for_kernel(const DlLun *lun)
+{
+        for (unsigned i = 0; i < lun->paths->len; i++) {
+                const DlPath *path = lun->paths->pdata[i];
+                const DlTarget *target = DL_LOOKUP_TARGET(lun->object.core, path->iqn);
+
+                if (target && dl_kernel_is_auto(target))
+                        return target;
+        }
+        return NULL;
+}
+
 /* How its targets are connected, and what "auto" would choose for a disk now. */
 static void explain_data_path(const DlLun *lun, GPtrArray *facts)
 {
@@ -204,6 +217,12 @@ static void explain_data_path(const DlLun *lun, GPtrArray *facts)
                     g_strdup_printf("This host's kernel has it: VMs get it as %s, unless data path "
                                     "qemu is asked for",
                                     kernel->node));
+        else if (!kernel && target_for_kernel(lun))
+                add(facts, "data-path", "block",
+                    g_strdup_printf("This host's kernel does not have it yet: it is logged in to "
+                                    "target %s for the VM that needs it, unless data path qemu is "
+                                    "asked for",
+                                    target_for_kernel(lun)->object.id));
         else if (lun->paths->len > 0)
                 add(facts, "data-path", "qemu",
                     kernel ? g_strdup_printf("This host's kernel has it, but not so that VMs could "

@@ -96,6 +96,15 @@ DlDataPath dl_kernel_choose(const DlTarget *target, DlDataPath wish, char **ret_
         return missing ? DL_DATA_PATH_QEMU : DL_DATA_PATH_AUTO;
 }
 
+bool dl_kernel_is_auto(const DlTarget *target)
+{
+        g_autofree char *why = NULL;
+
+        if (!target->by_kernel && target->data_path_why && dl_target_is_managed(target))
+                return false;
+        return dl_kernel_choose(target, DL_DATA_PATH_AUTO, &why) != DL_DATA_PATH_QEMU;
+}
+
 /* ---- making it so -------------------------------------------------------------------------- */
 
 static void choice_free(DlKernelChoice *choice)

@@ -18,6 +18,10 @@ bool dl_kernel_has_multipath(const DlCore *core);
  * target's portals were proven just before. */
 DlDataPath dl_kernel_choose(const DlTarget *target, DlDataPath wish, char **ret_why);
 
+/* Whether a disk with auto would have the kernel logged in. Who finds the target connected for
+ * QEMU's initiator leaves it so. */
+bool dl_kernel_is_auto(const DlTarget *target);
+
 typedef struct DlKernelChoice DlKernelChoice;
 /* by_kernel: what the target is connected by now, unless there is an error. */
 typedef void (*DlKernelChosen)(const GError *error, bool by_kernel, void *userdata);

@@ -258,19 +258,16 @@ static void on_chosen(const GError *error, bool by_kernel, void *userdata)
                 on_tried(proof, own, block);
 }
 
-/* Who connects a target for a disk chooses as Connect does; who finds it connected for QEMU's
- * initiator leaves it so. A dry run logs nobody in. */
+/* Who connects a target for a disk chooses as Connect does. A dry run logs nobody in. */
 static bool may_go_by_kernel(DlProof *proof)
 {
-        const DlTarget *target = proof->target;
         g_autofree char *why = NULL;
 
         if (proof->data_path == DL_DATA_PATH_QEMU || proof->not_block || proof->core->original)
                 return false;
-        if (proof->data_path == DL_DATA_PATH_AUTO && !target->by_kernel && target->data_path_why &&
-            dl_target_is_managed(target))
-                return false;
-        return dl_kernel_choose(target, DL_DATA_PATH_AUTO, &why) != DL_DATA_PATH_QEMU;
+        if (proof->data_path == DL_DATA_PATH_AUTO)
+                return dl_kernel_is_auto(proof->target);
+        return dl_kernel_choose(proof->target, DL_DATA_PATH_AUTO, &why) != DL_DATA_PATH_QEMU;
 }
 
 /* By libiscsi it is where it should be. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Targets by sessions of the kernel: what must be there before Connect answers. One thread. */
 
+#include "core/model/explain.h"
 #include "core/model/lun-kernel.h"
 #include "core/steps/kernel-connect.h"
 #include "fake-kernel.h"
@@ -288,10 +289,32 @@ static void test_attach_block(World *w, gconstpointer data)
         attach_by_kernel(w);
 }
 
+/* What Explain says that a disk would go by. */
+static void expect_explained(World *w, const char *data_path)
+{
+        g_autoptr(GPtrArray) facts = dl_lun_explain(DL_LOOKUP_LUN(w->core.core, GUID));
+
+        for (unsigned i = 0; i < facts->len; i++) {
+                const DlFact *fact = facts->pdata[i];
+
+                if (strcmp(fact->about, "data-path") == 0) {
+                        g_assert_cmpstr(fact->name, ==, data_path);
+                        return;
+                }
+        }
+        g_assert_not_reached();
+}
+
 static void test_attach_auto(World *w, gconstpointer data)
 {
         w->spec.data_path = NULL;
+        look_at_portals(w);
+        expect_explained(w, "block"); /* before the kernel has it */
+        fake_host_has(false, true);
+        expect_explained(w, "qemu");
+        fake_host_has(true, true);
         attach_by_kernel(w);
+        expect_explained(w, "block");
 }
 
 /* Somebody has connected it for QEMU: it stays so. */
@@ -300,6 +323,7 @@ static void test_attach_by_qemu(World *w, gconstpointer data)
         w->spec.data_path = "qemu";
         ask(w);
         core_expect(&w->result, -1);
+        expect_explained(w, "qemu");
         attach(w, NULL);
         core_expect(&w->result, -1);
         g_assert_false(goes_by_block(w));
