@@ -4,6 +4,7 @@
 #include "core/core-private.h"
 #include "core/records/journal.h"
 #include "core/records/json.h"
+#include "core/records/target-rows.h"
 
 typedef void (*Describe)(JsonBuilder *b, DlObject *object);
 
@@ -25,9 +26,7 @@ static void describe_target(JsonBuilder *b, DlObject *object)
                 const DlPortal *portal = target->portals->pdata[i];
 
                 json_builder_begin_object(b);
-                dl_json_add_string(b, "address", portal->address);
-                dl_json_add_int(b, "port", portal->port);
-                dl_json_add_int(b, "tpgt", portal->tpgt);
+                dl_portal_add_members(b, portal);
                 dl_json_add_string(b, "state", dl_target_state_name(portal->state));
                 dl_json_add_string(b, "last-error", dl_last_error_message(&portal->last_error));
                 json_builder_end_object(b);

@@ -16,6 +16,13 @@ char *dl_persist_target_key(const char *iqn)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
+void dl_portal_add_members(JsonBuilder *builder, const DlPortal *portal)
+{
+        dl_json_add_string(builder, "address", portal->address);
+        dl_json_add_int(builder, "port", portal->port);
+        dl_json_add_int(builder, "tpgt", portal->tpgt);
+}
+
 typedef struct Write {
         DlCore *core;
         char *iqn;
@@ -133,9 +140,7 @@ void dl_persist_target_then(DlTarget *target, DlPersisted done, void *userdata)
                 const DlPortal *portal = target->portals->pdata[i];
 
                 json_builder_begin_object(b);
-                dl_json_add_string(b, "address", portal->address);
-                dl_json_add_int(b, "port", portal->port);
-                dl_json_add_int(b, "tpgt", portal->tpgt);
+                dl_portal_add_members(b, portal);
                 json_builder_end_object(b);
         }
         json_builder_end_array(b);

@@ -17,3 +17,6 @@ void dl_persist_delete_secrets(DlCore *core, const char *iqn, DlPersisted done, 
 void dl_persist_load_target(DlCore *core, const char *iqn, JsonObject *row);
 /* When all targets are loaded. */
 void dl_persist_load_forgotten(DlCore *core, const char *iqn);
+
+/* What a portal is, as members of the object that the builder has open: in rows and in reports. */
+void dl_portal_add_members(JsonBuilder *builder, const DlPortal *portal);
