@@ -17,6 +17,7 @@ typedef struct Silent {
 static struct {
         char *path, *sysfs, *udev, *socket, *sockets, *multipathd;
         int fd;
+        CoreFixture *fixture;
         sd_event *event;
         sd_event_source *source;
         GArray *connections; /* Silent */
@@ -328,6 +329,7 @@ void fake_kernel_prepare(CoreFixture *f)
         fake.socket = g_build_filename(fake.path, "helper.sock", NULL);
         fake.sockets = g_build_filename(fake.path, "sockets", NULL);
         fake.multipathd = g_build_filename(fake.path, "multipathd.pid", NULL);
+        fake.fixture = f;
         fake.event = f->event;
         fake.connections = g_array_new(FALSE, FALSE, sizeof(Silent));
         g_free(f->settings->helper_socket);
@@ -362,6 +364,7 @@ void fake_kernel_start(CoreFixture *f)
 
 void fake_kernel_end(void)
 {
+        core_fixture_stop(fake.fixture); /* it looks at the kernel to its end */
         for (unsigned i = 0; i < fake.connections->len; i++)
                 sd_event_source_disable_unref(g_array_index(fake.connections, Silent, i).source);
         g_array_unref(fake.connections);

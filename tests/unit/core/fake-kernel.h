@@ -3,8 +3,8 @@
 
 /*
  * A kernel's initiator in a sysfs of plain files, and a helper on a socket that makes sessions and
- * disks in it: what a test needs of both. Global, and the test's; end it before the core's fixture
- * is closed. The test's thread only.
+ * disks in it: what a test needs of both. Global, and the test's; its end
+ * stops the core, and comes before the fixture is closed. The test's thread only.
  */
 
 #include "core-fixture.h"
