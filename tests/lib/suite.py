@@ -25,7 +25,7 @@ TIERS = ('unit', 'bus', 'lab', 'gui', 'hosts', 'memory', 'threads', 'checks', 'v
 BUILD_DEADLINE = 900
 UNIT_DEADLINE = 900
 HOSTS_DEADLINE = 1200
-VM_DEADLINE = 1500
+VM_DEADLINE = 2400
 VALGRIND = ('valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite '
             '--trace-children=no')
 # Real daemons, other programs, what only repeats others' paths many times, and what glibc's
