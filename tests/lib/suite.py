@@ -27,7 +27,7 @@ UNIT_DEADLINE = 900
 HOSTS_DEADLINE = 1200
 VM_DEADLINE = 2400
 VALGRIND = ('valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite '
-            '--trace-children=no')
+            '--trace-children=no --suppressions=%s/tests/unit/valgrind.supp' % TOP)
 # Real daemons, other programs, what only repeats others' paths many times, and what glibc's
 # resolver keeps for threads that outlive the test.
 NOT_FOR_VALGRIND = {'directlun:lab', 'scsi-id', 'helper-program', 'core-storm', 'iscsi-resolver'}
