@@ -124,7 +124,16 @@ class Walk(TestCase):
                 all(vm['state'] in ('running', 'shutoff') for vm in described['vms']) and
                 all(target['state'] == ('connected' if target['managed'] else 'disconnected')
                     for target in described['targets']) and
-                not any(key.startswith('intent/') for key in self.rows()))
+                self.are_written(described['targets'], self.rows()))
+
+    @staticmethod
+    def are_written(targets, rows):
+        """Rows of targets are written behind; one that says what was is on its way."""
+        return (not any(key.startswith('intent/') for key in rows) and
+                all(rows.get('target/' + target['iqn'], {}).get(row) == target.get(member)
+                    for target in targets
+                    for row, member in (('pinned', 'pinned'),
+                                        ('data-path-why', 'data-path-reason'))))
 
     def settled(self):
         lab.wait_until(self.is_settled, 15, 'the work being settled')
