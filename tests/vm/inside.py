@@ -30,7 +30,7 @@ sys.dont_write_bytecode = True
 from image import WORK  # noqa: E402 (it lives beside this file)
 import runner  # noqa: E402
 
-DEADLINE = 120
+DEADLINE = 240
 JOURNAL_LINES = 100
 CLASS_OUTPUT = '/run/directlun-tests.output'
 

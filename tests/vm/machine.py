@@ -30,6 +30,9 @@ class Gone(Exception):
 
 
 class Machine:
+    """With one processor: with two, one would often wait (and count instructions while it does) for
+    what the other holds while that does not run, since another machine has the real processors."""
+
     def __init__(self, images, tests, work):
         self.work = work
         self.console = work + '/console.log'
@@ -40,7 +43,7 @@ class Machine:
         sockets = [work + '/' + name for name in ('port.sock', 'qmp.sock')]
         command = ['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-display', 'none',
                    '-machine', 'pc,hpet=off', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', CPU,
-                   '-smp', '2', '-m', '4096', '-kernel', images + '/kernel',
+                   '-smp', '1', '-m', '4096', '-kernel', images + '/kernel',
                    '-initrd', images + '/initrd.gz', '-append', ARGUMENTS,
                    '-drive', 'file=%s,format=qcow2,if=virtio,cache=unsafe' % disk,
                    '-device', 'virtio-serial-pci',

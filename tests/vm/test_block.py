@@ -11,6 +11,8 @@ MIB = 1 << 20
 
 
 class TestBlock(vm.TestCase):
+    minutes = 2
+
     def setUp(self):
         self.get(vm.ROOT, 'Manager', 'Version')  # the service runs
 

@@ -12,6 +12,8 @@ SECTOR = 512
 
 
 class TestDisks(vm.TestCase):
+    minutes = 4
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -123,8 +123,6 @@ class TestHelper(vm.TestCase):
         self.assertEqual(glob.glob('/etc/iscsi/nodes/*/*/*'), [])
         self.assertEqual(glob.glob('/etc/iscsi/.directlun*'), [])
 
-    test_life_of_a_map.deadline = 180
-
     def test_foreign_sessions_stay(self):
         self.log_in(self.target)
         sid, iqn, address = storage.sessions()[0]

@@ -15,6 +15,8 @@ SECTOR = 512
 
 
 class TestInstalled(vm.TestCase):
+    minutes = 1
+
     def test_activated_and_confined(self):
         storage.run('systemctl', 'stop', vm.UNIT)
         self.assertEqual(self.unit('ActiveState'), {'ActiveState': 'inactive'})

@@ -17,6 +17,8 @@ SECRET, TARGET_SECRET = 'a-secret-of-16-bytes', 'another-of-18-bytes'
 
 
 class TestKernelIscsi(vm.TestCase):
+    minutes = 2
+
     def setUp(self):
         self.disk, self.other = self.add_disk('one', 24 * MIB), self.add_disk('two', 16 * MIB)
         self.target = self.add_target({1: self.disk, 2: self.other})

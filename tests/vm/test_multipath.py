@@ -118,6 +118,8 @@ class TestCase(vm.TestCase):
 
 
 class TestMultipathInUse(TestCase):
+    minutes = 3
+
     def start_writer(self, running, name):
         running.check('(%s) >/dev/null 2>&1 &' % (WRITER % (name, FIRST, COUNT)))
         self.wait_rounds(running, 2)
@@ -257,6 +259,8 @@ class TestMultipathInUse(TestCase):
 
 
 class TestPathsThatAreNot(TestCase):
+    minutes = 2
+
     def setUp(self):
         self.disk, self.other = self.add_disk('one', 24 * MIB), self.add_disk('two', 16 * MIB)
         self.target = self.add_target({1: self.disk, 2: self.other})
@@ -319,8 +323,6 @@ class TestPathsThatAreNot(TestCase):
         storage.run('kill', '-CONT', daemon)
         self.by_kernel(self.disk.guid, paths=GLib.Variant('u', 2))
         self.assertEqual(len(storage.find_map(self.disk.guid).paths), 2)
-
-    test_paths_that_never_come.deadline = 180
 
     def test_all_paths_gone(self):
         """Nobody but who asked waits."""
@@ -392,5 +394,3 @@ class TestPathsThatAreNot(TestCase):
             lun, {}).get('Paths', ())), 20, 'the end of its paths', 0.2)
         self.assertEqual(len(storage.find_map(self.other.guid).paths), 2)
         self.assert_nothing_hangs()
-
-    test_a_map_without_a_path.deadline = 180

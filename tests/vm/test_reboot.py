@@ -20,6 +20,8 @@ RECORDS = '/etc/iscsi/nodes/%s/*/directlun*'
 
 
 class TestReboot(vm.TestCase):
+    minutes = 2
+
     def setUp(self):
         self.one = self.add_disk('one', 24 * MIB, kept=True)
         self.two = self.add_disk('two', 16 * MIB, kept=True)

@@ -11,6 +11,8 @@ MIB = 1 << 20
 
 
 class TestStale(vm.TestCase):
+    minutes = 1
+
     def setUp(self):
         self.disk, self.other = self.add_disk('one', 24 * MIB), self.add_disk('two', 16 * MIB)
         self.target = self.add_target({1: self.disk, 2: self.other})
@@ -49,8 +51,6 @@ class TestStale(vm.TestCase):
         self.assertEqual(len(storage.sessions()), 2)  # not ours
         self.assert_nothing_hangs()
 
-    test_pain_2_devices_of_a_lun_that_is_gone.deadline = 180
-
     def test_what_is_in_use_stays(self):
         node = '/dev/disk/by-id/dm-uuid-mpath-' + self.disk.guid
         with open(node, 'rb'):
@@ -61,16 +61,12 @@ class TestStale(vm.TestCase):
         self.remove_stale(self.disk)
         self.assert_gone(self.disk)
 
-    test_what_is_in_use_stays.deadline = 180
-
     def test_a_number_that_another_lun_has_now(self):
         self.target.unmap(1)
         self.target.map(1, self.add_disk('three', 24 * MIB))
         self.remove_stale(self.disk)
         self.assert_gone(self.disk)
         self.assert_there(self.other)
-
-    test_a_number_that_another_lun_has_now.deadline = 180
 
     def test_what_is_only_unreachable_stays(self):
         self.target.portal_down('127.0.0.2')
