@@ -150,7 +150,7 @@ class TestKernelIscsi(vm.TestCase):
         vm.wait_until(lambda: self.unit('MainPID')['MainPID'] != '0', 30, 'the new service', 0.2)
 
     # What was asked of the helper goes on without the service, or comes to nothing.
-    # All turns of the loop: tests/unit/core/test-kernel-connect.c.
+    # All turns of the loop: tests/unit/core/test-kernel-killed.c.
     KILLED_CONNECTING = ('kernel-login:0:asked:2', 'kernel-scan:0:asked:1', 'connect:2:after')
     KILLED_LEAVING = ('kernel-plan:0:asked', 'kernel-plan:3:asked')
 
