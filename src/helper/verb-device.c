@@ -83,12 +83,10 @@ char *dl_helper_device_name(const DlHelperRequest *request, GError **error)
 static char *find(const DlHelperRequest *request, GError **error)
 {
         g_autofree char *name = dl_helper_device_name(request, error);
-        g_autoptr(GPtrArray) guids = g_ptr_array_new_with_free_func(g_free);
 
         if (!name)
                 return NULL;
-        dl_block_device_guids(DL_HELPER_SYSFS, name, guids);
-        if (guids->len != 1 || !g_str_equal(guids->pdata[0], request->guid)) {
+        if (!dl_block_device_is(DL_HELPER_SYSFS, name, request->guid)) {
                 g_set_error(error, DL_ERROR, DL_ERROR_GUID_MISMATCH, "%s is not %s", name,
                             request->guid);
                 return NULL;

@@ -80,47 +80,45 @@ static bool ask(int fd, const char *name, uint8_t code, Page *ret, GError **erro
         return judge(name, &io, ret, error);
 }
 
-static char *identity_of(int fd, const char *name, GError **error)
+static bool check_identity(int fd, const char *name, const char *wanted, GError **error)
 {
         Page standard, page83, page80;
         DlScsiInquiry inquiry;
-        char *guid;
+        g_autoptr(GPtrArray) names = NULL;
 
         if (!ask(fd, name, 0, &standard, error) ||
             !ask(fd, name, DL_SCSI_VPD_IDENTIFICATION, &page83, error) ||
             !ask(fd, name, DL_SCSI_VPD_SERIAL, &page80, error))
-                return NULL;
+                return false;
         if (dl_scsi_inquiry_parse(standard.bytes, standard.size, &inquiry) < 0 ||
-            inquiry.qualifier != DL_SCSI_QUALIFIER_CONNECTED) {
-                (void)fail(error, name, "there is no LUN any more");
-                return NULL;
-        }
-        guid = dl_scsi_guid(&inquiry, page83.size ? page83.bytes : NULL, page83.size,
-                            page80.size ? page80.bytes : NULL, page80.size);
-        if (!guid)
-                (void)fail(error, name, "it has neither VPD page 0x83 nor 0x80");
-        return guid;
+            inquiry.qualifier != DL_SCSI_QUALIFIER_CONNECTED)
+                return fail(error, name, "there is no LUN any more");
+
+        names = dl_scsi_names(&inquiry, page83.size ? page83.bytes : NULL, page83.size,
+                              page80.size ? page80.bytes : NULL, page80.size);
+        if (g_ptr_array_find_with_equal_func(names, wanted, g_str_equal, NULL))
+                return true;
+        if (names->len == 0)
+                return fail(error, name, "it has neither VPD page 0x83 nor 0x80");
+        g_set_error(error, DL_ERROR, DL_ERROR_GUID_MISMATCH,
+                    "%s is not %s any more, but %s: the storage array has given its number to "
+                    "another LUN; correct the mapping there, or remove what is stale (RemoveStale) "
+                    "and rescan",
+                    name, wanted, (char *)names->pdata[0]);
+        return false;
 }
 
 bool dl_helper_identify(DlHelperRequest *request, DlHelperReply *reply, int *ret_fd, GError **error)
 {
-        g_autofree char *name = dl_helper_device_name(request, error), *guid = NULL;
+        g_autofree char *name = dl_helper_device_name(request, error);
+        bool is_it;
         int fd = name ? dl_helper_open_device(request, name, O_NONBLOCK) : -1;
 
         if (!name)
                 return false;
         if (fd < 0)
                 return fail(error, name, g_strerror(-fd));
-        guid = identity_of(fd, name, error);
+        is_it = check_identity(fd, name, request->guid, error);
         close(fd);
-        if (!guid)
-                return false;
-        if (g_str_equal(guid, request->guid))
-                return true;
-        g_set_error(error, DL_ERROR, DL_ERROR_GUID_MISMATCH,
-                    "%s is not %s any more, but %s: the storage array has given its number to "
-                    "another LUN; correct the mapping there, or remove what is stale (RemoveStale) "
-                    "and rescan",
-                    name, request->guid, guid);
-        return false;
+        return is_it;
 }

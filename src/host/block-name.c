@@ -108,9 +108,9 @@ static void add_of_scsi(const char *directory, GPtrArray *guids)
                 return;
         (void)read_bytes(directory, "device/vpd_pg83", &page83, &size83);
         (void)read_bytes(directory, "device/vpd_pg80", &page80, &size80);
-        g_autofree char *guid = dl_scsi_guid(&inquiry, page83, size83, page80, size80);
-        if (guid)
-                add_guid(guids, guid, strlen(guid));
+        g_autoptr(GPtrArray) names = dl_scsi_names(&inquiry, page83, size83, page80, size80);
+        for (unsigned i = 0; i < names->len; i++)
+                add_guid(guids, names->pdata[i], strlen(names->pdata[i]));
 }
 
 static void add_of_device(const char *directory, unsigned depth, GPtrArray *guids);
@@ -216,6 +216,18 @@ void dl_block_device_guids(const char *sysfs, const char *name, GPtrArray *guids
         g_autofree char *directory = g_build_filename(sysfs, "class/block", name, NULL);
 
         add_of_device(directory, 0, guids);
+}
+
+bool dl_block_device_is(const char *sysfs, const char *name, const char *guid)
+{
+        g_autofree char *directory = g_build_filename(sysfs, "class/block", name, NULL);
+        g_autofree char *uuid = read_text(directory, "dm/uuid");
+        g_autoptr(GPtrArray) guids = g_ptr_array_new_with_free_func(g_free);
+
+        if (uuid && !g_str_has_prefix(uuid, "mpath-"))
+                return false;
+        add_of_device(directory, 0, guids);
+        return g_ptr_array_find_with_equal_func(guids, guid, g_str_equal, NULL);
 }
 
 void dl_block_name_guids(const char *sysfs, const char *udev, const char *path, GPtrArray *guids)

@@ -89,7 +89,7 @@ char *dl_kernel_guid(const char *sysfs, const char *name)
         g_autoptr(GPtrArray) guids = g_ptr_array_new_with_free_func(g_free);
 
         dl_block_device_guids(sysfs, name, guids);
-        return guids->len == 1 ? g_strdup(guids->pdata[0]) : NULL;
+        return guids->len > 0 ? g_strdup(guids->pdata[0]) : NULL;
 }
 
 char *dl_kernel_map_over(const char *sysfs, const char *name)
@@ -113,9 +113,8 @@ GPtrArray *dl_kernel_map_paths(const char *sysfs, const char *map)
 static void look_at_map(const char *sysfs, const char *guid, const char *name, DlKernelLun *lun)
 {
         g_autofree char *map = dl_kernel_map_over(sysfs, name);
-        g_autofree char *its = map ? dl_kernel_guid(sysfs, map) : NULL;
 
-        if (!its || !g_str_equal(its, guid))
+        if (!map || !dl_block_device_is(sysfs, map, guid))
                 return;
         lun->n_mapped++;
         if (!lun->map)
@@ -130,7 +129,7 @@ static void look_at_disk(const char *sysfs, const char *udev, const char *guid, 
 
         if (!its) /* the kernel is still asking it */
                 return;
-        if (!g_str_equal(its, guid)) {
+        if (!dl_block_device_is(sysfs, name, guid)) {
                 g_free(lun->wrong);
                 lun->wrong = g_strdup(name);
                 return;

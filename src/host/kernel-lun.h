@@ -30,7 +30,7 @@ void dl_kernel_lun_look(const char *sysfs, const char *udev, const char *guid, G
 /* udev has made this link ("/dev/disk/by-id/…") for the device. It writes its record after that. */
 bool dl_kernel_has_link(const char *sysfs, const char *udev, const char *name, const char *link);
 
-/* The GUID of a disk or a map by its kernel name; NULL if it has none. */
+/* The GUID of a disk or a map by its kernel name, the usual one; NULL if it has none. */
 char *dl_kernel_guid(const char *sysfs, const char *name);
 
 /* The map of multipath over a disk, "dm-3"; NULL: none. */

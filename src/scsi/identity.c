@@ -237,31 +237,35 @@ static char *guid_of_designator(const DlScsiDesignator *d, const DlScsiInquiry *
         return finish(g_steal_pointer(&s), own);
 }
 
-static char *guid_of_rank(const Page *page, const struct rank *rank, const DlScsiInquiry *inquiry)
+/* Takes guid, which may be NULL. */
+static void add_name(GPtrArray *names, char *guid)
+{
+        g_autofree char *name = guid;
+
+        if (name && !g_ptr_array_find_with_equal_func(names, name, g_str_equal, NULL))
+                g_ptr_array_add(names, g_steal_pointer(&name));
+}
+
+static void add_of_rank(const Page *page, const struct rank *rank, const DlScsiInquiry *inquiry,
+                        GPtrArray *names)
 {
         DlCursor c = dl_cursor(page->bytes, sizeof(page->bytes));
         DlScsiDesignator d;
 
         dl_cursor_skip(&c, 2);
         size_t end = DL_SCSI_VPD_HEADER_SIZE + (size_t)dl_cursor_u16(&c);
-        while (next_designator(&c, end, &d)) {
-                char *guid = matches(rank, &d) ? guid_of_designator(&d, inquiry) : NULL;
-                if (guid)
-                        return guid;
-        }
-        return NULL;
+        while (next_designator(&c, end, &d))
+                if (matches(rank, &d))
+                        add_name(names, guid_of_designator(&d, inquiry));
 }
 
-static char *guid_of_page83(const Page *page, const DlScsiInquiry *inquiry)
+static void add_of_page83(const Page *page, const DlScsiInquiry *inquiry, GPtrArray *names)
 {
         if (is_pre_spc3(page))
-                return guid_pre_spc3(page);
-        for (size_t i = 0; i < G_N_ELEMENTS(ranks); i++) {
-                char *guid = guid_of_rank(page, &ranks[i], inquiry);
-                if (guid)
-                        return guid;
-        }
-        return NULL;
+                add_name(names, guid_pre_spc3(page));
+        else
+                for (size_t i = 0; i < G_N_ELEMENTS(ranks); i++)
+                        add_of_rank(page, &ranks[i], inquiry, names);
 }
 
 /* ---- page 0x80 ------------------------------------------------------------------------------ */
@@ -304,39 +308,43 @@ static char *guid_of_name(const DlScsiDesignator *d)
         return NULL;
 }
 
-static char *guid_of_names(const Page *page)
+static void add_of_names(const Page *page, GPtrArray *names)
 {
         DlCursor c = dl_cursor(page->bytes, sizeof(page->bytes));
         DlScsiDesignator d;
 
         if (is_pre_spc3(page))
-                return NULL;
+                return;
         dl_cursor_skip(&c, 2);
         size_t end = DL_SCSI_VPD_HEADER_SIZE + (size_t)dl_cursor_u16(&c);
-        while (next_designator(&c, end, &d)) {
-                if (d.association != DL_SCSI_ASSOCIATION_LUN || d.type != DL_SCSI_DESIGNATOR_NAME)
-                        continue;
-                char *guid = guid_of_name(&d);
-                if (guid)
-                        return guid;
-        }
-        return NULL;
+        while (next_designator(&c, end, &d))
+                if (d.association == DL_SCSI_ASSOCIATION_LUN && d.type == DL_SCSI_DESIGNATOR_NAME)
+                        add_name(names, guid_of_name(&d));
+}
+
+GPtrArray *dl_scsi_names(const DlScsiInquiry *inquiry, const uint8_t *page83, size_t page83_size,
+                         const uint8_t *page80, size_t page80_size)
+{
+        GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+        Page p83, p80;
+        bool have83 = page_open(&p83, DL_SCSI_VPD_IDENTIFICATION, page83, page83_size);
+
+        if (have83)
+                add_of_page83(&p83, inquiry, names);
+        if (page_open(&p80, DL_SCSI_VPD_SERIAL, page80, page80_size))
+                add_name(names, guid_of_page80(&p80, inquiry));
+        if (have83)
+                add_of_names(&p83, names);
+        return names;
 }
 
 char *dl_scsi_guid(const DlScsiInquiry *inquiry, const uint8_t *page83, size_t page83_size,
                    const uint8_t *page80, size_t page80_size)
 {
-        Page p83, p80;
-        bool have83 = page_open(&p83, DL_SCSI_VPD_IDENTIFICATION, page83, page83_size);
-        char *guid = NULL;
+        g_autoptr(GPtrArray)
+                names = dl_scsi_names(inquiry, page83, page83_size, page80, page80_size);
 
-        if (have83)
-                guid = guid_of_page83(&p83, inquiry);
-        if (!guid && page_open(&p80, DL_SCSI_VPD_SERIAL, page80, page80_size))
-                guid = guid_of_page80(&p80, inquiry);
-        if (!guid && have83)
-                guid = guid_of_names(&p83);
-        return guid;
+        return names->len > 0 ? g_strdup(names->pdata[0]) : NULL;
 }
 
 char *dl_scsi_fingerprint(const uint8_t *page83, size_t size)

@@ -8,6 +8,8 @@
 #include "scsi/inquiry.h"
 #include "scsi/vpd.h"
 
+#include <glib.h>
+
 /*
  * The GUID, the same string that a host which sees the LUN through its kernel has: ID_SERIAL of
  * udev's "scsi_id --export --whitelisted" (and "scsi_id -g -u"), which is also multipath's WWID.
@@ -37,6 +39,14 @@
  */
 char *dl_scsi_guid(const DlScsiInquiry *inquiry, const uint8_t *page83, size_t page83_size,
                    const uint8_t *page80, size_t page80_size);
+
+/*
+ * All that the LUN can be called by these rules (char *; for g_ptr_array_unref()), the GUID first.
+ * A host's udev may have other preferences than scsi_id: the rules of sg3_utils take a T10 vendor
+ * id before an NAA that is only locally assigned.
+ */
+GPtrArray *dl_scsi_names(const DlScsiInquiry *inquiry, const uint8_t *page83, size_t page83_size,
+                         const uint8_t *page80, size_t page80_size);
 
 /*
  * A digest of all that page 0x83 says about the LUN itself, and nothing of what it says about the

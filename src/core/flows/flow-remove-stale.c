@@ -8,6 +8,7 @@
 
 #include "core/steps/kernel-plan.h"
 #include "core/steps/operation.h"
+#include "host/block-name.h"
 
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -156,10 +157,11 @@ static void on_rescanned(const DlHelperResult *result, const GError *error, void
 {
         Asked *asked = userdata;
         const StaleWork *work = asked->op->data;
-        g_autofree char *guid = dl_kernel_guid(asked->op->core->sysfs, asked->disk.name);
+        const char *sysfs = asked->op->core->sysfs;
+        g_autofree char *guid = dl_kernel_guid(sysfs, asked->disk.name);
 
         asked->call = NULL;
-        if (guid && !g_str_equal(guid, work->guid))
+        if (guid && !dl_block_device_is(sysfs, asked->disk.name, work->guid))
                 told(asked, true); /* another LUN has its number now */
         else
                 ask(asked, DL_HELPER_READ, on_read);

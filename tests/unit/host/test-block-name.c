@@ -208,6 +208,32 @@ static void test_links(Sysfs *s, gconstpointer data)
         expect(s, "/dev/disk/", "");
 }
 
+/* What a disk, a map, a namespace is, by any of its names; nothing that is on one. */
+static void test_is(Sysfs *s, gconstpointer data)
+{
+        static const uint8_t inquiry[96] = {0, 0, 6, 2, 91};
+        static const uint8_t page83[] = {0,   0x83, 0, 22, 2, 1,    0, 6, 'L', 'a', 'b', ' ', '4',
+                                         '2', 1,    3, 0,  8, 0x33, 0, 0, 0,   0,   0,   0,   0x0b};
+        static const struct {
+                const char *name, *guid;
+                bool is;
+        } rows[] = {
+                {"sda", GUID, true},       {"sda", "36001405000000010000000000000000b", false},
+                {"sda", "", false},        {"sdb", "3330000000000000b", true},
+                {"sdb", "1Lab_42", true}, /* as some udev rules prefer */
+                {"sdb", "1Lab_43", false}, {"dm-0", GUID, true},
+                {"dm-1", GUID, false}, /* a volume on it */
+                {"dm-2", "3other", false}, {"sdz", GUID, false},
+        };
+
+        put(s, "devices/sdb/device/inquiry", inquiry, sizeof inquiry);
+        put(s, "devices/sdb/device/vpd_pg83", page83, sizeof page83);
+        link_to(s, "class/block/sdb", "../../devices/sdb");
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+                if (dl_block_device_is(s->path, rows[i].name, rows[i].guid) != rows[i].is)
+                        g_error("%s and %s", rows[i].name, rows[i].guid);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -215,5 +241,6 @@ int main(int argc, char **argv)
         g_test_add("/block-name/nvme", Sysfs, NULL, begin, test_nvme, end);
         g_test_add("/block-name/devices", Sysfs, NULL, begin, test_devices, end);
         g_test_add("/block-name/links", Sysfs, NULL, begin, test_links, end);
+        g_test_add("/block-name/is", Sysfs, NULL, begin, test_is, end);
         return g_test_run();
 }

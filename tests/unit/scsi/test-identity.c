@@ -84,6 +84,38 @@ static void test_hostile_length(void)
         identity_pages_clear(&pages);
 }
 
+/* A host may prefer another of its names than scsi_id does. */
+static void test_every_name(void)
+{
+        static const CaseDesignator designators[] = {
+                {DL_SCSI_CODE_ASCII, 0, DL_SCSI_DESIGNATOR_T10, "Linux   disk  6000", 18},
+                {DL_SCSI_CODE_BINARY, 0, DL_SCSI_DESIGNATOR_NAA, "\x33\1\2\3\4\5\6\7", 8},
+                {DL_SCSI_CODE_BINARY, 1, DL_SCSI_DESIGNATOR_NAA, "\x53\7\6\5\4\3\2\1", 8},
+                {DL_SCSI_CODE_BINARY, 0, DL_SCSI_DESIGNATOR_EUI64, "\1\2\3\4\5\6\7\1", 8},
+        };
+        static const char *const expected[] = {"33301020304050607", "20102030405060701",
+                                               "1Linux_disk_6000", "SVENDOR_PRODUCT_77"};
+        IdentityPages pages = {.page83 = identity_page_new(0x83),
+                               .page80 = identity_page_new(0x80)};
+        DlScsiInquiry inquiry;
+
+        identity_inquiry(pages.inquiry, "VENDOR", "PRODUCT", ' ');
+        for (size_t i = 0; i < G_N_ELEMENTS(designators); i++)
+                identity_append_designator(pages.page83, &designators[i]);
+        identity_page_set_length(pages.page83, (int)pages.page83->len - 4);
+        g_byte_array_append(pages.page80, (const uint8_t *)"77", 2);
+        identity_page_set_length(pages.page80, 2);
+
+        g_assert_cmpint(dl_scsi_inquiry_parse(pages.inquiry, sizeof pages.inquiry, &inquiry), >=,
+                        0);
+        g_autoptr(GPtrArray) names = dl_scsi_names(&inquiry, pages.page83->data, pages.page83->len,
+                                                   pages.page80->data, pages.page80->len);
+        g_assert_cmpuint(names->len, ==, G_N_ELEMENTS(expected)); /* not that of the port */
+        for (size_t i = 0; i < G_N_ELEMENTS(expected); i++)
+                g_assert_cmpstr(names->pdata[i], ==, expected[i]);
+        identity_pages_clear(&pages);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -94,6 +126,7 @@ int main(int argc, char **argv)
         }
         g_test_add_func("/scsi/identity/every-truncation", test_every_truncation);
         g_test_add_func("/scsi/identity/beyond-the-limit", test_beyond_the_limit);
+        g_test_add_func("/scsi/identity/every-name", test_every_name);
         g_test_add_func("/scsi/identity/hostile-length", test_hostile_length);
         return g_test_run();
 }
