@@ -20,8 +20,7 @@ CACHE = '/var/cache/directlun-tests'
 SUITE = 'bookworm'
 
 UNFINISHED = 'unfinished.'
-KERNEL_FORM = 'elf'  # of copy_kernel()
-_XZ = b'\xfd7zXZ\0'
+KERNEL_FORM = 'elf, of xz and lz4'  # of copy_kernel()
 _NO_MODULES = '''
 drivers/bluetooth drivers/gpu drivers/hid drivers/iio drivers/infiniband drivers/input drivers/media
 drivers/net/ethernet drivers/net/wireless drivers/staging drivers/usb
@@ -162,16 +161,25 @@ def kernel(flavour):
     return tree, version
 
 
+def _unpack_lz4(data):
+    return subprocess.run(['lz4', '-dc'], input=data, stdout=subprocess.PIPE, check=True,
+                          stderr=subprocess.DEVNULL).stdout
+
+
+_UNPACK = {b'\xfd7zXZ\0': lzma.decompress, b'\x02\x21\x4c\x18': _unpack_lz4}
+
+
 def copy_kernel(tree, version, path):
-    """A kernel as emulators start it fastest: what would unpack itself with xz takes seconds for
-    that where instructions are emulated, so it is the ELF image in it. See the boot protocol of
-    Linux, Documentation/arch/x86/boot.rst."""
+    """A kernel as emulators start it fastest: what would unpack itself takes long for that where
+    instructions are emulated (seconds, with xz), so it is the ELF image in it. See the boot protocol
+    of Linux, Documentation/arch/x86/boot.rst."""
     kernel = _contents('%s/boot/vmlinuz-%s' % (tree, version))
     begin = (kernel[0x1f1] + 1) * 512
     offset, length = struct.unpack_from('<II', kernel, 0x248)
     payload = kernel[begin + offset:begin + offset + length - 4]  # after it comes its size
+    unpack = [f for magic, f in _UNPACK.items() if payload.startswith(magic)]
     with open(path, 'wb') as f:
-        f.write(lzma.decompress(payload) if payload.startswith(_XZ) else kernel)
+        f.write(unpack[0](payload) if unpack else kernel)
 
 
 def module_order(tree, version, modules):
