@@ -48,6 +48,13 @@ def indented(text):
     return '        ' + text.strip().replace('\n', '\n        ')
 
 
+def idle_time():
+    """Seconds of all processors (proc(5), /proc/stat)."""
+    with open('/proc/stat') as f:
+        fields = f.readline().split()
+    return (int(fields[4]) + int(fields[5])) / os.sysconf('SC_CLK_TCK')
+
+
 def call(argv, timeout, each_line=None, **options):
     """Runs a command; its exit status (None: not over in time, and killed with what it started) and
     output. each_line is called for each line as it comes."""
@@ -150,9 +157,11 @@ class Suite:
                 say('the rest is left out (--keep-going runs it)')
                 break
             say('== ' + tier)
-            started = time.monotonic()
+            started, idle = time.monotonic(), idle_time()
             getattr(self, '_' + tier)()
-            say('   %s took %.0f s' % (tier, time.monotonic() - started))
+            took = time.monotonic() - started
+            say('   %s took %.0f s; the processors had nothing to do for %.0f %% of it'
+                % (tier, took, 100 * (idle_time() - idle) / took / os.cpu_count()))
         say(str(self.count))
         return 0 if self.count.passed and not self.count.failed else 1
 
