@@ -11,6 +11,7 @@
 #include "core/model/vdisk.h"
 #include "core/model/vm.h"
 #include "host/block-devices.h"
+#include "host/size-events.h"
 #include "iscsi/iscsi.h"
 #include "loop/workers.h"
 #include "store/store.h"
@@ -40,6 +41,7 @@ struct DlCore {
         DlIscsi *iscsi;
         DlVirt *virt;
         DlBlockDevices *block_devices; /* NULL: cannot be followed */
+        DlSizeEvents *size_events;     /* NULL, likewise */
         bool are_devices_known;        /* all that were there at the start */
         bool is_virt_looked_at;        /* or cannot be: see dl_core_is_ready() */
         char *initiator_name;

@@ -264,6 +264,7 @@ void dl_core_free(DlCore *core)
         core->housekeeping = sd_event_source_disable_unref(core->housekeeping);
         core->second_look = sd_event_source_disable_unref(core->second_look);
 
+        dl_size_events_free(g_steal_pointer(&core->size_events));
         dl_block_devices_free(g_steal_pointer(&core->block_devices));
         free_all(core, DL_KIND_TARGET, (GDestroyNotify)dl_target_free);
         free_all(core, DL_KIND_JOB, (GDestroyNotify)dl_job_free);

@@ -161,6 +161,12 @@ class ScsiDebug:
         return new if len(new) == count else None
 
     @staticmethod
+    def grow(gib):
+        """It says so with the next command, as an array does."""
+        with open('/sys/bus/pseudo/drivers/scsi_debug/virtual_gb', 'w') as f:
+            f.write(str(gib))
+
+    @staticmethod
     def stop():
         if os.path.exists('/sys/module/scsi_debug'):
             wait_until(ScsiDebug._unload, 30, 'the end of scsi_debug', 0.3)

@@ -36,11 +36,19 @@ class TestDisks(vm.TestCase):
             return lun and holds(lun) and lun
         return vm.wait_until(there, timeout, '%s of %s' % (what, guid), 0.1)
 
+    def guid_of(self, name):
+        """Of the disk that the kernel calls so."""
+        for lun in self.client.objects('Lun').values():
+            if name in [path.get('device') for path in lun['Paths']]:
+                return lun['Guid']
+        return None
+
     def wait_mapped(self, guid, kind, paths=1):
-        """Until all paths of a LUN of this type are in its map."""
+        """Until all paths of a LUN of this type are in its map, and that can be plugged."""
         storage.wait_map(guid, paths)
         self.wait_lun(guid, lambda lun: lun['Type'] == kind and len(lun['Paths']) == paths and
                       all(path.get('map') for path in lun['Paths']), 'the map')
+        vm.wait_until(lambda: self.way_of(guid) == 'block', 30, 'the name of %s' % guid, 0.2)
 
     def plug(self, guid, iface='virtio', **device):
         """An attachment by data path block."""
@@ -90,6 +98,20 @@ class TestDisks(vm.TestCase):
         self.wait_mapped(disk.guid, 'local')
         self.assert_in_guest(self.plug(disk.guid, 'scsi'), 'sda', disk.size,
                              self.serial_of(disk.guid), disk.file)
+
+    def test_pain_12_an_array_says_that_a_lun_has_grown(self):
+        self.addCleanup(storage.ScsiDebug.stop)
+        path, = storage.ScsiDebug().disks
+        guid = vm.wait_until(lambda: self.guid_of(path.name), 60, 'the LUN of ' + path.name)
+        self.wait_mapped(guid, 'local')
+        attachment = self.plug(guid)
+        self.addCleanup(self.detach_all, self.guest)
+        self.guest.wait_disks(lambda found: found.get('vda', [0])[0] == path.size, 60)
+        storage.ScsiDebug.grow(1)
+        self.guest.check('dd if=/dev/vda of=/dev/null bs=512 count=1 iflag=direct')
+        self.guest.wait_disks(lambda found: found['vda'][0] == 1 << 30, 60)
+        self.wait_property(attachment, 'Attachment', 'GuestCapacity', 1 << 30, 20)
+        self.assertEqual(self.get(attachment, 'Attachment', 'ResizePending'), '')
 
     def test_nvme_over_tcp(self):
         nvme = storage.Nvme()

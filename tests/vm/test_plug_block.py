@@ -127,13 +127,8 @@ class TestPlugBlock(vm.TestCase):
         self.method(self.vm(machine), 'Vm', 'Stop')
 
     def wait_way(self, luns, way):
-        vm.wait_until(lambda: {self.way_of(disk) for disk in luns.values()} == {way}, 30,
+        vm.wait_until(lambda: {self.way_of(disk.guid) for disk in luns.values()} == {way}, 30,
                       'data path %s' % way, 0.2)
-
-    def way_of(self, disk):
-        """What data path auto would be now."""
-        facts = self.call(service.object_path('luns', disk.guid), 'Lun', 'Explain', '(a{sv})', {})
-        return [fact['name'] for fact in facts if fact['about'] == 'data-path'][0]
 
     def seen(self, running, attachments, data_path):
         """What the guest sees of its disks (size, serial, place), and what libvirt says of them."""

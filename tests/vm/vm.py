@@ -88,6 +88,11 @@ class TestCase(service.Calls, unittest.TestCase):
             self.assertIn(path, self.discover(target.portals()[0].split(':')[0], lio.PORT))
         return path
 
+    def way_of(self, guid):
+        """What data path auto would be now."""
+        facts = self.call(service.object_path('luns', guid), 'Lun', 'Explain', '(a{sv})', {})
+        return [fact['name'] for fact in facts if fact['about'] == 'data-path'][0]
+
     def connect(self, target, **options):
         path = self.found_target(target)
         self.addCleanup(self._forget, path)

@@ -7,6 +7,7 @@
 #include "core/steps/guest-size.h"
 #include "core/steps/kernel-connect.h"
 #include "core/steps/path-watch.h"
+#include "core/steps/size-watch.h"
 
 #include "core/model/contents.h"
 #include "core/model/foreign-use.h"
@@ -372,5 +373,8 @@ static void on_changed(const char *const *guids, size_t n_guids, void *userdata)
 
 int dl_luns_follow_kernel(DlCore *core)
 {
-        return dl_block_devices_new(core->event, NULL, on_changed, core, &core->block_devices);
+        int r = dl_block_devices_new(core->event, NULL, on_changed, core, &core->block_devices);
+
+        return r < 0 ? r
+                     : dl_size_events_new(core->event, dl_sizes_on_told, core, &core->size_events);
 }

@@ -5,6 +5,7 @@
 #include "core/model/lun-kernel.h"
 #include "core/model/lun-private.h"
 #include "core/steps/path-proof.h"
+#include "core/steps/size-watch.h"
 
 #include <string.h>
 
@@ -184,6 +185,7 @@ void dl_lun_free(DlLun *lun)
         dl_last_error_clear(&lun->content_error);
         dl_last_error_clear(&lun->mismatch);
         dl_path_proof_cancel(lun->watch);
+        dl_size_watch_free(lun->size_watch);
         g_free(lun->stored);
         dl_object_clear(&lun->object);
         g_free(lun);

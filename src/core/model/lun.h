@@ -52,6 +52,7 @@ struct DlLun {
         DlLastError mismatch;      /* what a path of the kernel's has said that is another LUN */
         struct DlPathProof *watch; /* NULL: nobody is looking (path-watch.h) */
         bool is_watch_outdated;    /* something has changed since it began */
+        struct DlSizeWatch *size_watch; /* NULL: its target has told nothing new (size-watch.h) */
 };
 
 /* "iSCSI", "FCP", "local", or "MIXED": how its ways lead to it (lun-kernel.c) */

@@ -6,6 +6,7 @@
 
 #include "core-fixture.h"
 #include "core/model/lun-kernel.h"
+#include "core/steps/size-watch.h"
 #include "fake-kernel.h"
 #include "fakes.h"
 #include "util/uuid.h"
@@ -434,6 +435,29 @@ static void test_grows(World *w, gconstpointer data)
         g_assert_cmpstr(attachment(w)->resize_pending, ==, "");
 }
 
+/* Its target says that the size is another one: the paths are asked, once for all that is said
+ * within a second. */
+static void test_size_is_told(World *w, gconstpointer data)
+{
+        show(w, true);
+        dl_sizes_on_told("sda", w->core.core); /* nobody has it */
+        attach_unread(w, -1);
+        core_fixture_settle(&w->core);
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_RESCAN_PATH), ==, 0);
+
+        dl_sizes_on_told("sdz", w->core.core);
+        dl_sizes_on_told("sdb", w->core.core);
+        dl_sizes_on_told("sda", w->core.core);
+        dl_sizes_on_told(NULL, w->core.core);
+        CORE_WAIT(&w->core, fake_helper_n_asked(DL_HELPER_RESCAN_PATH) == 4);
+        CORE_WAIT(&w->core, !DL_LOOKUP_LUN(w->core.core, GUID)->size_watch);
+        g_assert_cmpuint(fake_helper_n_asked(DL_HELPER_RESCAN_PATH), ==, 4);
+
+        dl_sizes_on_told(NULL, w->core.core);
+        CORE_WAIT(&w->core, fake_helper_n_asked(DL_HELPER_RESCAN_PATH) == 6);
+        dl_sizes_on_told("sda", w->core.core); /* the end comes first */
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -450,5 +474,6 @@ int main(int argc, char **argv)
         TEST("either-way", test_either_way);
         TEST("optional", test_optional);
         TEST("grows", test_grows);
+        TEST("size-is-told", test_size_is_told);
         return g_test_run();
 }
