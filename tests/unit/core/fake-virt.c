@@ -1,31 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The libvirt of the tests: domains that are strings. It owns them; one thread: the test's. */
+/*
+ * The libvirt of the tests: calls that end as the test has said, and do to domains (fake-domains.c)
+ * what they say. It owns what is in flight; one thread: the test's.
+ */
 
-#include "fakes.h"
+#include "fake-domains.h"
 
 #include "util/error.h"
-#include "virt/domain-xml.h"
 
 #include <string.h>
-
-enum {
-        LIVE,
-        CONFIG,
-};
-
-typedef struct Disk {
-        char *alias, *xml;
-        uint64_t bytes; /* that the guest sees */
-} Disk;
-
-typedef struct Domain {
-        char *uuid, *name;
-        DlVirtState state;
-        bool persistent;
-        char *metadata[2];
-        GPtrArray *disks[2]; /* Disk */
-        GString *devices;
-} Domain;
 
 typedef struct Plan {
         int error; /* 0: none */
@@ -58,199 +41,11 @@ struct DlVirtCall {
 
 static DlVirt *virt;
 static const char *qemu_devices = "", *qemu_nodes = "";
-static GHashTable *domains; /* UUID → Domain */
-static GHashTable *plans;   /* what → Plan */
-static GPtrArray *calls;    /* in flight */
+static GHashTable *plans; /* what → Plan */
+static GPtrArray *calls;  /* in flight */
 static GPtrArray *carried_out;
-static GHashTable *images; /* files that there are */
-static DlVirtBlockJob block_job;
-static char *committing; /* the file that is */
 static unsigned n_looks;
-static FakeGuest guest;
 static bool late_call;
-static uint64_t size_of_luns = 1024 * 1024 * 1024;
-static char *answered; /* alias of the disk that the guest has an answer for */
-
-/* ---- domains ------------------------------------------------------------------------------- */
-
-static void disk_free(gpointer p)
-{
-        Disk *disk = p;
-
-        g_free(disk->alias);
-        g_free(disk->xml);
-        g_free(disk);
-}
-
-static void domain_free(gpointer p)
-{
-        Domain *domain = p;
-
-        for (int i = 0; i < 2; i++) {
-                g_free(domain->metadata[i]);
-                g_ptr_array_unref(domain->disks[i]);
-        }
-        g_string_free(domain->devices, TRUE);
-        g_free(domain->uuid);
-        g_free(domain->name);
-        g_free(domain);
-}
-
-static Domain *domain_of(const char *uuid)
-{
-        return domains ? g_hash_table_lookup(domains, uuid) : NULL;
-}
-
-void fake_domain_add(const char *uuid, const char *name, DlVirtState state, bool persistent)
-{
-        Domain *domain = g_new0(Domain, 1);
-
-        *domain = (Domain){
-                .uuid = g_strdup(uuid),
-                .name = g_strdup(name),
-                .state = state,
-                .persistent = persistent,
-                .disks = {g_ptr_array_new_with_free_func(disk_free),
-                          g_ptr_array_new_with_free_func(disk_free)},
-                .devices = g_string_new("<controller type='scsi' index='0' model='virtio-scsi'/>"),
-        };
-        if (!domains)
-                domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, domain_free);
-        g_hash_table_replace(domains, domain->uuid, domain);
-}
-
-void fake_domain_remove(const char *uuid)
-{
-        g_hash_table_remove(domains, uuid);
-}
-
-void fake_domain_set_state(const char *uuid, DlVirtState state)
-{
-        domain_of(uuid)->state = state;
-}
-
-static void set_metadata(Domain *domain, int where, const char *xml)
-{
-        g_free(domain->metadata[where]);
-        domain->metadata[where] = g_strdup(xml);
-}
-
-/* What it starts with is what is defined; what it had live is gone when it stops. */
-static void set_running(Domain *domain, bool running)
-{
-        domain->state = running ? DL_VIRT_RUNNING : DL_VIRT_SHUTOFF;
-        g_ptr_array_set_size(domain->disks[LIVE], 0);
-        set_metadata(domain, LIVE, running ? domain->metadata[CONFIG] : NULL);
-        for (unsigned i = 0; running && i < domain->disks[CONFIG]->len; i++) {
-                const Disk *from = domain->disks[CONFIG]->pdata[i];
-                Disk *disk = g_new0(Disk, 1);
-
-                disk->alias = g_strdup(from->alias);
-                disk->xml = g_strdup(from->xml);
-                disk->bytes = size_of_luns;
-                g_ptr_array_add(domain->disks[LIVE], disk);
-        }
-}
-
-void fake_domain_start_or_stop(const char *uuid)
-{
-        set_running(domain_of(uuid), !dl_virt_state_is_active(domain_of(uuid)->state));
-}
-
-void fake_domain_add_device(const char *uuid, const char *xml)
-{
-        g_string_append(domain_of(uuid)->devices, xml);
-}
-
-const char *fake_domain_metadata(const char *uuid)
-{
-        return domain_of(uuid)->metadata[domain_of(uuid)->persistent ? CONFIG : LIVE];
-}
-
-void fake_domain_set_metadata(const char *uuid, const char *xml)
-{
-        set_metadata(domain_of(uuid), LIVE, xml);
-        set_metadata(domain_of(uuid), CONFIG, xml);
-}
-
-static Disk *find_disk(const Domain *domain, int where, const char *alias)
-{
-        for (unsigned i = 0; i < domain->disks[where]->len; i++) {
-                Disk *disk = domain->disks[where]->pdata[i];
-
-                if (strcmp(disk->alias, alias) == 0)
-                        return disk;
-        }
-        return NULL;
-}
-
-const char *fake_domain_disk(const char *uuid, DlVirtAffect where, const char *alias)
-{
-        Disk *disk = find_disk(domain_of(uuid), where == DL_VIRT_LIVE ? LIVE : CONFIG, alias);
-
-        return disk ? disk->xml : NULL;
-}
-
-void fake_domain_drop_disk(const char *uuid, DlVirtAffect where, const char *alias)
-{
-        Domain *domain = domain_of(uuid);
-        int i = where == DL_VIRT_LIVE ? LIVE : CONFIG;
-        Disk *disk = find_disk(domain, i, alias);
-
-        if (disk)
-                g_ptr_array_remove(domain->disks[i], disk);
-}
-
-void fake_guest_sees(uint64_t bytes)
-{
-        size_of_luns = bytes;
-}
-
-void fake_guest_does(FakeGuest does)
-{
-        guest = does;
-}
-
-static char *domain_xml(const Domain *domain, int where)
-{
-        GString *xml = g_string_new("<domain type='kvm'>");
-
-        g_string_append_printf(xml, "<name>%s</name><uuid>%s</uuid>", domain->name, domain->uuid);
-        if (domain->metadata[where])
-                g_string_append_printf(xml, "<metadata>%s</metadata>", domain->metadata[where]);
-        g_string_append_printf(xml, "<devices>%s", domain->devices->str);
-        for (unsigned i = 0; i < domain->disks[where]->len; i++)
-                g_string_append(xml, ((Disk *)domain->disks[where]->pdata[i])->xml);
-        g_string_append(xml, "</devices></domain>");
-        return g_string_free(xml, FALSE);
-}
-
-static DlVirtDomain *look_at(const Domain *domain)
-{
-        DlVirtDomain *d = g_new0(DlVirtDomain, 1);
-
-        *d = (DlVirtDomain){
-                .uuid = g_strdup(domain->uuid),
-                .name = g_strdup(domain->name),
-                .state = domain->state,
-                .persistent = domain->persistent,
-                .live_xml = dl_virt_state_is_active(domain->state) ? domain_xml(domain, LIVE)
-                                                                   : NULL,
-                .inactive_xml = domain->persistent ? domain_xml(domain, CONFIG) : NULL,
-        };
-        return d;
-}
-
-static void seen_free(gpointer p)
-{
-        DlVirtDomain *d = p;
-
-        g_free(d->uuid);
-        g_free(d->name);
-        g_free(d->live_xml);
-        g_free(d->inactive_xml);
-        g_free(d);
-}
 
 /* ---- what the test says -------------------------------------------------------------------- */
 
@@ -345,217 +140,71 @@ unsigned fake_virt_in_flight(void)
 void fake_virt_forget(void)
 {
         g_assert_cmpuint(fake_virt_in_flight(), ==, 0);
-        g_clear_pointer(&domains, g_hash_table_unref);
+        fake_domains_forget();
         g_clear_pointer(&plans, g_hash_table_unref);
         g_clear_pointer(&calls, g_ptr_array_unref);
         g_clear_pointer(&carried_out, g_ptr_array_unref);
-        g_clear_pointer(&images, g_hash_table_unref);
-        g_clear_pointer(&committing, g_free);
-        block_job = (DlVirtBlockJob){};
         n_looks = 0;
-        guest = FAKE_GUEST_RELEASES;
-        size_of_luns = 1024 * 1024 * 1024;
         late_call = false;
         fake_qemu_has("", "");
 }
 
-/* ---- effects ------------------------------------------------------------------------------- */
-
-static Disk *parse_disk(const Domain *domain, const char *xml)
-{
-        g_autofree char *whole = g_strdup_printf("<domain><name>x</name><uuid>%s</uuid><devices>%s"
-                                                 "</devices></domain>",
-                                                 domain->uuid, xml);
-        g_autoptr(GError) error = NULL;
-        g_autoptr(DlDomain) parsed = dl_domain_parse(whole, &error);
-        Disk *disk = g_new0(Disk, 1);
-
-        g_assert_no_error(error);
-        g_assert_cmpuint(parsed->disks->len, ==, 1);
-        disk->alias = g_strdup(((DlDomainDisk *)parsed->disks->pdata[0])->alias);
-        disk->xml = g_strdup(xml);
-        return disk;
-}
-
-static void attach(Domain *domain, int where, const char *xml)
-{
-        Disk *disk = parse_disk(domain, xml);
-
-        g_assert_null(find_disk(domain, where, disk->alias));
-        disk->bytes = size_of_luns;
-        g_ptr_array_add(domain->disks[where], disk);
-}
-
-static void update_config(Domain *domain, const char *xml)
-{
-        Disk *disk = parse_disk(domain, xml);
-
-        g_assert_nonnull(find_disk(domain, CONFIG, disk->alias));
-        fake_domain_drop_disk(domain->uuid, DL_VIRT_CONFIG, disk->alias);
-        g_ptr_array_add(domain->disks[CONFIG], disk);
-}
-
-static void detach_live(Domain *domain, const char *alias)
-{
-        switch (guest) {
-        case FAKE_GUEST_RELEASES:
-                fake_domain_drop_disk(domain->uuid, DL_VIRT_LIVE, alias);
-                answered = g_strdup(alias);
-                break;
-        case FAKE_GUEST_REFUSES:
-                answered = g_strdup(alias);
-                break;
-        case FAKE_GUEST_IS_SILENT:
-                break;
-        }
-}
+/* ---- calls --------------------------------------------------------------------------------- */
 
 static void tell_answer(const char *uuid)
 {
-        g_autofree char *disk = g_steal_pointer(&answered);
+        g_autofree char *disk = fake_guest_take_answer();
 
         if (!disk || !virt)
                 return;
-        if (guest == FAKE_GUEST_RELEASES)
+        if (fake_guest() == FAKE_GUEST_RELEASES)
                 virt->events.device_removed(uuid, disk, virt->userdata);
         else
                 virt->events.device_removal_failed(uuid, disk, virt->userdata);
 }
 
-/* The files over the disk, the uppermost first. */
-static GPtrArray *images_of(const char *domain_xml, const char *alias)
-{
-        g_autoptr(DlDomain) domain = dl_domain_parse(domain_xml, NULL);
-        GPtrArray *files = g_ptr_array_new_with_free_func(g_free);
-
-        for (unsigned i = 0; i < domain->disks->len; i++) {
-                const DlDomainDisk *disk = domain->disks->pdata[i];
-
-                for (unsigned k = 0; g_strcmp0(disk->alias, alias) == 0 && k < disk->images->len;
-                     k++)
-                        g_ptr_array_add(files,
-                                        g_strdup(((DlDomainImage *)disk->images->pdata[k])->file));
-        }
-        return files;
-}
-
-static void set_images(Domain *domain, int where, const char *alias, const char *const *files)
-{
-        DlVirtDomain *seen = look_at(domain);
-        g_autofree char *xml = dl_disk_with_images(
-                where == LIVE ? seen->live_xml : seen->inactive_xml, alias, files, NULL);
-
-        g_assert_nonnull(xml);
-        fake_domain_drop_disk(domain->uuid, where == LIVE ? DL_VIRT_LIVE : DL_VIRT_CONFIG, alias);
-        attach(domain, where, xml);
-        seen_free(seen);
-}
-
-static void snapshot(Domain *domain, const char *alias, const char *file)
-{
-        DlVirtDomain *seen = look_at(domain);
-        g_autoptr(GPtrArray) files = images_of(seen->live_xml, alias);
-
-        g_assert_true(g_hash_table_contains(fake_images(), file));
-        g_ptr_array_insert(files, 0, g_strdup(file));
-        g_ptr_array_add(files, NULL);
-        set_images(domain, LIVE, alias, (const char *const *)files->pdata);
-        seen_free(seen);
-}
-
-static void start_commit(const char *file)
-{
-        g_free(committing);
-        committing = g_strdup(file);
-        block_job = (DlVirtBlockJob){.running = true, .ready = true, .done = 1, .total = 1};
-}
-
-static void pivot(Domain *domain, const char *alias)
-{
-        DlVirtDomain *seen = look_at(domain);
-        g_autoptr(GPtrArray) files = images_of(seen->live_xml, alias);
-
-        g_assert_true(block_job.ready);
-        g_assert_cmpstr(files->pdata[0], ==, committing);
-        g_ptr_array_remove_index(files, 0);
-        g_ptr_array_add(files, NULL);
-        set_images(domain, LIVE, alias, (const char *const *)files->pdata);
-        block_job = (DlVirtBlockJob){};
-        seen_free(seen);
-}
-
-GHashTable *fake_images(void)
-{
-        if (!images)
-                images = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-        return images;
-}
-
-static void start_without(Domain *domain, const char *joined)
-{
-        g_auto(GStrv) aliases = g_strsplit(joined, "\n", 0);
-        g_autoptr(GString) metadata = g_string_new(domain->metadata[CONFIG]);
-
-        set_running(domain, true);
-        for (unsigned i = 0; aliases[i]; i++) {
-                const char *vdisk = aliases[i] + strlen("ua-directlun-");
-                g_autofree char *from = g_strdup_printf(" vdisk='%s'", vdisk);
-                g_autofree char *to = g_strdup_printf(" left-out='yes' vdisk='%s'", vdisk);
-
-                fake_domain_drop_disk(domain->uuid, DL_VIRT_LIVE, aliases[i]);
-                g_string_replace(metadata, from, to, 1);
-        }
-        set_metadata(domain, LIVE, metadata->str);
-}
-
-static void carry_out(const DlVirtCall *call, Domain *domain)
+static void carry_out(const DlVirtCall *call, FakeDomain *domain)
 {
         if (strcmp(call->what, "start") == 0)
-                set_running(domain, true);
+                fake_domain_run(domain, true);
         else if (strcmp(call->what, "start without") == 0)
-                start_without(domain, call->text);
+                fake_domain_run_without(domain, call->text);
         else if (strcmp(call->what, "destroy") == 0)
-                set_running(domain, false);
+                fake_domain_run(domain, false);
         else if (strcmp(call->what, "attach live") == 0)
-                attach(domain, LIVE, call->text);
-        else if (strcmp(call->what, "attach both") == 0) {
-                attach(domain, LIVE, call->text);
-                attach(domain, CONFIG, call->text);
-        } else if (strcmp(call->what, "attach config") == 0)
-                attach(domain, CONFIG, call->text);
+                fake_domain_attach(domain, DL_VIRT_LIVE, call->text);
+        else if (strcmp(call->what, "attach both") == 0)
+                fake_domain_attach(domain, DL_VIRT_LIVE | DL_VIRT_CONFIG, call->text);
+        else if (strcmp(call->what, "attach config") == 0)
+                fake_domain_attach(domain, DL_VIRT_CONFIG, call->text);
         else if (strcmp(call->what, "update config") == 0)
-                update_config(domain, call->text);
+                fake_domain_update(domain, call->text);
         else if (strcmp(call->what, "resize") == 0)
-                find_disk(domain, LIVE, call->text)->bytes = call->bytes;
+                fake_domain_resize(domain, call->text, call->bytes);
         else if (strcmp(call->what, "detach live") == 0)
-                detach_live(domain, call->text);
+                fake_domain_unplug(domain, call->text);
         else if (strcmp(call->what, "detach config") == 0)
-                fake_domain_drop_disk(domain->uuid, DL_VIRT_CONFIG, call->text);
-        else if (strcmp(call->what, "metadata") == 0) {
-                if (call->affect & DL_VIRT_LIVE)
-                        set_metadata(domain, LIVE, call->text);
-                if (call->affect & DL_VIRT_CONFIG)
-                        set_metadata(domain, CONFIG, call->text);
-        } else if (strcmp(call->what, "snapshot") == 0)
-                snapshot(domain, call->text, call->images[0]);
+                fake_domain_drop_disk(call->uuid, DL_VIRT_CONFIG, call->text);
+        else if (strcmp(call->what, "metadata") == 0)
+                fake_domain_write_metadata(domain, call->affect, call->text);
+        else if (strcmp(call->what, "snapshot") == 0)
+                fake_domain_snapshot(domain, call->text, call->images[0]);
         else if (strcmp(call->what, "set images") == 0)
-                set_images(domain, CONFIG, call->text, (const char *const *)call->images);
+                fake_domain_set_images(domain, call->text, (const char *const *)call->images);
         else if (strcmp(call->what, "commit") == 0)
-                start_commit(call->images[0]);
+                fake_domain_commit(call->images[0]);
         else if (strcmp(call->what, "end block job") == 0)
-                block_job = (DlVirtBlockJob){};
+                fake_domain_end_block_job();
         else if (strcmp(call->what, "pivot") == 0)
-                pivot(domain, call->text);
+                fake_domain_pivot(domain, call->text);
         else if (strcmp(call->what, "create image") == 0)
                 g_hash_table_add(fake_images(), g_strdup(call->text));
         else if (strcmp(call->what, "delete image") == 0)
                 g_hash_table_remove(fake_images(), call->text);
         (void)fake_virt_log();
-        g_ptr_array_add(carried_out,
-                        g_strdup_printf("%s %s", call->what, domain ? domain->name : ""));
+        g_ptr_array_add(carried_out, g_strdup_printf("%s %s", call->what,
+                                                     domain ? fake_domain_name(domain) : ""));
 }
-
-/* ---- calls --------------------------------------------------------------------------------- */
 
 static void call_free(DlVirtCall *call)
 {
@@ -568,7 +217,7 @@ static void call_free(DlVirtCall *call)
         g_free(call);
 }
 
-static GError *error_of(const DlVirtCall *call, const Domain *domain, bool *effect)
+static GError *error_of(const DlVirtCall *call, const FakeDomain *domain, bool *effect)
 {
         Plan *plan = plan_for(call->what);
         int code = plan->error;
@@ -587,51 +236,37 @@ static GError *error_of(const DlVirtCall *call, const Domain *domain, bool *effe
         return code ? g_error_new(DL_ERROR, code, "%s fails", call->what) : NULL;
 }
 
-static void answer_look(const DlVirtCall *call, const Domain *domain, const GError *error)
+static void answer_look(const DlVirtCall *call, const FakeDomain *domain, const GError *error)
 {
-        DlVirtDomain *seen = error ? NULL : look_at(domain);
+        DlVirtDomain *seen = error ? NULL : fake_domain_look(domain);
 
         n_looks++;
         call->got(seen, error, call->userdata);
-        g_clear_pointer(&seen, seen_free);
+        g_clear_pointer(&seen, fake_look_free);
 }
 
-static void answer_plug(const DlVirtCall *call, const Domain *domain, const GError *error)
+static void answer_plug(const DlVirtCall *call, const FakeDomain *domain, const GError *error)
 {
         Plan *plan = plan_for("look at plugged");
-        DlVirtDomain *seen = error || plan->error ? NULL : look_at(domain);
+        DlVirtDomain *seen = error || plan->error ? NULL : fake_domain_look(domain);
 
         plan->error = 0;
         call->plugged(seen, error, call->userdata);
-        g_clear_pointer(&seen, seen_free);
+        g_clear_pointer(&seen, fake_look_free);
 }
 
 static void answer_list(const DlVirtCall *call, const GError *error)
 {
-        g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(seen_free);
-        GHashTableIter iter;
-        gpointer domain;
+        g_autoptr(GPtrArray) list = fake_domains_look();
 
-        if (domains) {
-                g_hash_table_iter_init(&iter, domains);
-                while (g_hash_table_iter_next(&iter, NULL, &domain))
-                        g_ptr_array_add(list, look_at(domain));
-        }
         call->listed((DlVirtDomain *const *)list->pdata, error ? 0 : list->len, error,
                      call->userdata);
 }
 
-static void answer_sizes(const DlVirtCall *call, const Domain *domain, const GError *error)
+static void answer_sizes(const DlVirtCall *call, const FakeDomain *domain, const GError *error)
 {
-        g_autoptr(GPtrArray) sizes = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GPtrArray) sizes = domain ? fake_domain_sizes(domain) : g_ptr_array_new();
 
-        for (unsigned i = 0; domain && i < domain->disks[LIVE]->len; i++) {
-                const Disk *disk = domain->disks[LIVE]->pdata[i];
-                DlVirtDiskSize *size = g_new(DlVirtDiskSize, 1);
-
-                *size = (DlVirtDiskSize){disk->alias, disk->bytes};
-                g_ptr_array_add(sizes, size);
-        }
         call->got_sizes((DlVirtDiskSize *const *)sizes->pdata, error ? 0 : sizes->len, error,
                         call->userdata);
 }
@@ -653,7 +288,7 @@ static void answer_monitor(const DlVirtCall *call, const GError *error)
 
         if (!lists)
                 g_ptr_array_add((GPtrArray *)fake_virt_log(), g_strdup(call->text));
-        if (strstr(call->text, "device_del") && guest == FAKE_GUEST_RELEASES)
+        if (strstr(call->text, "device_del") && fake_guest() == FAKE_GUEST_RELEASES)
                 qemu_devices = "";
         call->answered(error ? NULL : reply, error, call->userdata);
 }
@@ -664,7 +299,7 @@ static int on_answer(sd_event_source *source, void *userdata)
         DlVirtCall copy = *call;
         g_autofree char *what = g_strdup(call->what), *uuid = g_strdup(call->uuid);
         g_autofree char *text = g_strdup(call->text);
-        Domain *domain = uuid ? domain_of(uuid) : NULL;
+        FakeDomain *domain = uuid ? fake_domain_of(uuid) : NULL;
         bool effect, changes = (call->done || call->plugged) && uuid;
         g_autoptr(GError) error = error_of(call, domain, &effect);
 
@@ -684,7 +319,7 @@ static int on_answer(sd_event_source *source, void *userdata)
         else if (copy.listed)
                 answer_list(&copy, error);
         else if (copy.got_block_job)
-                copy.got_block_job(error ? NULL : &block_job, error, copy.userdata);
+                copy.got_block_job(error ? NULL : fake_domain_block_job(), error, copy.userdata);
         else if (copy.got_sizes)
                 answer_sizes(&copy, domain, error);
         else if (copy.answered)

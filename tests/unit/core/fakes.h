@@ -54,7 +54,7 @@ void fake_block_forget(void);
 /* A path by iSCSI that works, of 4096 bytes. Its text is borrowed. */
 DlBlockDevice fake_block_path(const char *name, const char *guid, dev_t devnum);
 
-/* ---- domains (fake-virt.c) ----------------------------------------------------------------- */
+/* ---- domains (fake-domains.c) -------------------------------------------------------------- */
 
 typedef enum FakeGuest {
         FAKE_GUEST_RELEASES,
@@ -78,6 +78,10 @@ void fake_domain_drop_disk(const char *uuid, DlVirtAffect where, const char *ali
 void fake_guest_does(FakeGuest does);
 /* The size of disks that are plugged, or started with, from now on; 1 GiB before. */
 void fake_guest_sees(uint64_t bytes);
+/* The files of images that there are: a set. */
+GHashTable *fake_images(void);
+
+/* ---- libvirt (fake-virt.c) ----------------------------------------------------------------- */
 
 /* The events. */
 void fake_virt_tell(const char *uuid);
@@ -100,11 +104,8 @@ void fake_virt_has_late_call(bool has);
  * asked for. */
 void fake_qemu_has(const char *devices, const char *nodes);
 
-/* The files of images that there are: a set. */
-GHashTable *fake_images(void);
-
 /* All calls that were carried out, but for looks and lists: "attach config NAME". */
 const GPtrArray *fake_virt_log(void);
 unsigned fake_virt_n_looks(void);
 unsigned fake_virt_in_flight(void);
-void fake_virt_forget(void);
+void fake_virt_forget(void); /* and the domains */
