@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The service is killed at every step of what changes the images of a vDisk (see test_kill_walk.py),
+"""The service is killed at every step of what changes the images of a vDisk (see killwalk.py),
 while a guest writes: nothing that it has written is ever lost, no file is left over."""
 
 import glob
 import itertools
 import xml.etree.ElementTree
 
-import test_kill_walk
+from killwalk import SETTINGS, Walk, deadline
 from service import object_path, vdisk_id
 from test_images import IMAGES
-from test_kill_walk import deadline
 
 
-class ImageWalk(test_kill_walk.Walk):
-    settings = {**test_kill_walk.SETTINGS, 'Images': {'FreeMinMiB': '16'}}
+class ImageWalk(Walk):
+    settings = {**SETTINGS, 'Images': {'FreeMinMiB': '16'}}
     letters = itertools.cycle(b'ABCDEFGHIJKLMNOPQRSTUVWXYZ')
 
     def clean(self):
@@ -42,7 +41,7 @@ class ImageWalk(test_kill_walk.Walk):
 
     @staticmethod
     def domain(text):
-        disks, attachments = test_kill_walk.Walk.domain(text)
+        disks, attachments = Walk.domain(text)
         tree = xml.etree.ElementTree.fromstring(text)
         chain = [source.get('file') for source in tree.iter('source')
                  if (source.get('file') or '').startswith(IMAGES)]
