@@ -16,6 +16,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'lib'))
 sys.dont_write_bytecode = True
+import faketarget as T  # noqa: E402
 import portals as P  # noqa: E402
 import tgt  # noqa: E402
 
@@ -27,7 +28,7 @@ def naa(target, lun):
     return 'naa.60014050%08x0000%012x' % (target << 4, lun)
 
 
-class Moves(P.FakeTarget):
+class Moves(T.FakeTarget):
     """Redirects to this address, or to itself."""
 
     def __init__(self, status, address=None):
@@ -36,13 +37,13 @@ class Moves(P.FakeTarget):
 
     def login(self, header, data):
         to = self.to or '%s:%d,1' % (self.address, self.port)
-        return self.login_status(header, self.status, P.keys(TargetAddress=to))
+        return self.login_status(header, self.status, T.keys(TargetAddress=to))
 
 
-class NotReady(P.FakeTarget):
+class NotReady(T.FakeTarget):
     def command(self, command):
         if command.cdb[0] in (0x00, 0x9e):
-            return 2, P.sense(2, 0x04, 0x03)
+            return 2, T.sense(2, 0x04, 0x03)
         return super().command(command)
 
 
@@ -113,23 +114,23 @@ def make_portals(tgtd, second, hole):
         'REFUSED': P.Refused(), 'RESET': P.Reset(), 'RESET_AFTER_LOGIN': P.ResetAfterLogin(),
         'CLOSE': P.CloseAtOnce(), 'SILENT': P.Silent(), 'SILENT_COUNTED': P.Silent(),
         'NEVER_ACCEPT': P.NeverAccept(), 'FULL_BACKLOG': P.FullBacklog(),
-        'SILENT_AFTER_LOGIN': P.SilentAfterLogin(),
-        'TRUNCATED_SILENT': P.TruncatedLogin(close=False),
-        'TRUNCATED_CLOSED': P.TruncatedLogin(close=True),
+        'SILENT_AFTER_LOGIN': T.SilentAfterLogin(),
+        'TRUNCATED_SILENT': T.TruncatedLogin(close=False),
+        'TRUNCATED_CLOSED': T.TruncatedLogin(close=True),
         'GARBAGE': P.Says(P.garbage()), 'HTTP': P.Says(P.HTTP),
         'SSH': P.Says(P.SSH, first_read=False),
-        'OVERSIZED': P.OversizedPdu(), 'ENDLESS_LOGIN': P.EndlessLogin(),
-        'R2T': P.Sends(P.r2t), 'EMPTY_SENSE': P.Sends(P.empty_sense),
-        'REJECT': P.Sends(P.reject), 'LOGOUT_REQUEST': P.Sends(P.logout_request),
-        'ODD_TARGETS': P.OddTargets(), 'MANY_TARGETS': P.ManyTargets(257),
-        'UNIT_ATTENTIONS': P.UnitAttentions(3),
-        'RESIZED': P.UnitAttentions(1, (0x2a, 0x09)),
-        'RESIZED_TOO': P.UnitAttentions(1, (0x2a, 0x09)),
-        'UNIT_ATTENTIONS_WITHOUT_END': P.UnitAttentions(1 << 30),
-        'DEAF_LUN': P.OneDeafLun(range(256)), 'DEAF_LATE': P.OneDeafLun((0x9e,)),
-        'NO_CAPACITY16': P.NoCapacity16(), 'NOT_READY': NotReady(),
-        'THIEF_SKIP': P.FakeMutual('skip'), 'THIEF_ZEROS': P.FakeMutual('zeros'),
-        'THIEF_WRONG': P.FakeMutual('wrong'),
+        'OVERSIZED': T.OversizedPdu(), 'ENDLESS_LOGIN': T.EndlessLogin(),
+        'R2T': T.Sends(T.r2t), 'EMPTY_SENSE': T.Sends(T.empty_sense),
+        'REJECT': T.Sends(T.reject), 'LOGOUT_REQUEST': T.Sends(T.logout_request),
+        'ODD_TARGETS': T.OddTargets(), 'MANY_TARGETS': T.ManyTargets(257),
+        'UNIT_ATTENTIONS': T.UnitAttentions(3),
+        'RESIZED': T.UnitAttentions(1, (0x2a, 0x09)),
+        'RESIZED_TOO': T.UnitAttentions(1, (0x2a, 0x09)),
+        'UNIT_ATTENTIONS_WITHOUT_END': T.UnitAttentions(1 << 30),
+        'DEAF_LUN': T.OneDeafLun(range(256)), 'DEAF_LATE': T.OneDeafLun((0x9e,)),
+        'NO_CAPACITY16': T.NoCapacity16(), 'NOT_READY': NotReady(),
+        'THIEF_SKIP': T.FakeMutual('skip'), 'THIEF_ZEROS': T.FakeMutual('zeros'),
+        'THIEF_WRONG': T.FakeMutual('wrong'),
         'REDIRECT_CIRCLE': Moves(0x0101), 'REDIRECT_NOWHERE': Moves(0x0101, '[::1:9'),
         'REDIRECT_PERMANENT': Moves(0x0102, '%s:%d,1' % main),
         'MUTATE': P.Mutate(main), 'SLOW': Slow(main), 'COUNTED': P.Relay(main),
@@ -137,9 +138,9 @@ def make_portals(tgtd, second, hole):
         'DIES': P.Relay((second.address, second.port), 20, second.kill),
     }
     for kind in ('nop', 'unknown', 'ping', 'data', 'text'):
-        bad['FLOOD_' + kind.upper()] = P.Flood(kind)
+        bad['FLOOD_' + kind.upper()] = T.Flood(kind)
     for status in (0x0201, 0x0202, 0x0203, 0x0204, 0x0206, 0x0207, 0x0301):
-        bad['STATUS_%04x' % status] = P.LoginRefused(status)
+        bad['STATUS_%04x' % status] = T.LoginRefused(status)
     where = {name: '%s:%d' % (p.address, p.port) for name, p in bad.items()}
     where.update({
         'TGTD': '%s:%d' % main, 'TGTD6': '::1:%d' % tgtd.port,
