@@ -83,6 +83,24 @@ class TestDisks(Rows):
         self.wait_rows(3)
         self.assertTrue(self.js("return page.getByRole('button', {name: 'Add disk'}).isDisabled()"))
         self.shot('read-only')
+        lun = self.target_of_lab.luns[1]
+        for path, buttons in (('/disk/' + lun.guid, ('Refresh', 'Rename', 'Forget')),
+                              ('/targets', ('Credentials', 'Forget'))):
+            self.go(path)
+            for name in buttons:
+                self.js("await page.getByRole('button', {name: args.name, exact: true, disabled: true})"
+                        ".first().waitFor()", name=name)
+            self.assertEqual(self.js("""return page.locator('main, body').first().getByRole('button',
+                    {disabled: false, name: /^(Refresh|Rename|Forget|Credentials|Add disk)$/}).count()"""), 0)
+
+    def test_4_refresh(self):
+        """A LUN that has grown, and nobody knows."""
+        lun = self.target_of_lab.luns[2]
+        self.open('/disk/' + lun.guid)
+        self.see('16 MiB')
+        lun.resize(48 << 20)
+        self.click('button', 'Refresh')
+        self.see('48 MiB')
 
     def test_5_dark(self):
         self.open('/?show=devices', dark=True)
@@ -155,6 +173,17 @@ class TestConnection(gui.TestCase):
             pass
         self.gone('is being called again')
         self.assertTrue(self.js("return page.getByRole('button', {name: 'Add disk'}).isEnabled()"))
+
+    def test_silent(self):
+        """A service that is there and says nothing."""
+        pid = self.lab.owner_pid()
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, pid, signal.SIGCONT)
+        self.open()
+        self.js("await page.getByText('The service does not answer').waitFor({timeout: 60000})")
+        self.shot('silent')
+        os.kill(pid, signal.SIGCONT)
+        self.see('No disks yet')
 
     def test_cut_off(self):
         """Cockpit itself goes; what was known stays to be read."""

@@ -2,11 +2,9 @@
 """LUNs that grow and shrink on the target, as the guest sees it."""
 
 import lab
-import tgt
 from service import TestCase, object_path
 
 MIB = 1 << 20
-TGT_BUSY = 20
 SETTINGS = {'iSCSI': {'ConnectTimeoutSec': '2', 'LoginTimeoutSec': '2', 'CommandTimeoutSec': '2',
                       'CheckIntervalSec': '600'}}
 
@@ -32,23 +30,6 @@ class Resize(TestCase):
         self.addCleanup(self.one.tgtd.remove_lun, self.one.tid, number)
         self.connect(self.one)
         return lun
-
-    def resize(self, lun, size):
-        """As an array does: the same LUN, with another size from one command to the next."""
-        lab.wait_until(lambda: self.remove(lun), what='the LUN being without a command in flight')
-        with open(lun.path, 'r+b') as f:
-            f.truncate(size)
-        self.one.add_lun(lun.number, size)
-        lun.size = size
-
-    def remove(self, lun):
-        try:
-            self.one.tgtd.remove_lun(self.one.tid, lun.number)
-        except tgt.TgtError as error:
-            if error.code != TGT_BUSY:
-                raise
-            return False
-        return True
 
     def path(self, lun):
         return object_path('luns', lun.guid)
@@ -78,7 +59,7 @@ class Resize(TestCase):
                 path = self.attach(self.machine, {'GUID': lun.guid, **device})
                 self.wait_size(16 * MIB)
                 self.wait_property(path, 'Attachment', 'GuestCapacity', 16 * MIB)
-                self.resize(lun, 32 * MIB)
+                lun.resize(32 * MIB)
                 self.assertEqual(self.size_in_guest(), 16 * MIB)
                 self.refresh(lun)
                 self.assertEqual(self.get(self.path(lun), 'Lun', 'Capacity'), 32 * MIB)
@@ -94,7 +75,7 @@ class Resize(TestCase):
         lun = self.add(1)
         path = self.attach(self.machine, {'GUID': lun.guid, 'readonly': True})
         self.wait_property(path, 'Attachment', 'GuestCapacity', 16 * MIB)
-        self.resize(lun, 32 * MIB)
+        lun.resize(32 * MIB)
         self.refresh(lun)
         self.assert_size(path, 16 * MIB, 'replug')
         self.method(path, 'Attachment', 'HotUnplug')
@@ -113,7 +94,7 @@ class Resize(TestCase):
         self.call(self.vm(self.machine), 'Vm', 'Run', '(asa{sv})', [], {})
         self.machine.wait_booted()
         self.wait_property(path, 'Attachment', 'GuestCapacity', 16 * MIB)
-        self.resize(lun, 32 * MIB)
+        lun.resize(32 * MIB)
         self.refresh(lun)
         self.assert_size(path, 16 * MIB, 'restart')
         self.machine.guest.close()
@@ -132,7 +113,7 @@ class Resize(TestCase):
         path = self.attach(self.machine, {'GUID': lun.guid})
         self.wait_size(16 * MIB)
         self.wait_property(path, 'Attachment', 'GuestCapacity', 16 * MIB)
-        self.resize(lun, 8 * MIB)
+        lun.resize(8 * MIB)
         self.refresh(lun)
         self.assertEqual(self.get(self.path(lun), 'Lun', 'Status'), 'unusable')
         self.assertIn('shrunk', self.get(self.path(lun), 'Lun', 'Reason'))
@@ -145,10 +126,10 @@ class Resize(TestCase):
                 with self.assertDBusError('LunShrunk'):
                     self.method(path, 'Attachment', 'HotPlug')
                 self.lab.restart_daemon()
-        self.resize(lun, 16 * MIB)
+        lun.resize(16 * MIB)
         self.method(path, 'Attachment', 'HotPlug')
         self.assertEqual(self.attachment(path)['LastError'], ('', ''))
-        self.resize(lun, 8 * MIB)
+        lun.resize(8 * MIB)
         self.method(path, 'Attachment', 'Detach')
         self.refresh(lun)
         self.assertEqual(self.get(self.path(lun), 'Lun', 'Status'), 'free')

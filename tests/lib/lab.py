@@ -124,6 +124,10 @@ class Target:
         self.luns[number] = Lun(self, number, path, size, '3' + naa, options['serial'])
         return self.luns[number]
 
+    def show(self, lun):
+        """Once more: a LUN that is there no more."""
+        self.tgtd.add_lun(self.tid, lun.number, lun.path, lun.size, scsi_id='naa.' + lun.guid[1:],
+                          serial=lun.serial, vendor='LAB', product='DISK')
 
     def come_back(self):
         """After its tgtd was stopped: starts that if need be, and is there again with its LUNs, open
@@ -132,8 +136,7 @@ class Target:
             self.tgtd.start()
         self.tid = self.tgtd.add_target(self.iqn)
         for lun in self.luns.values():
-            self.tgtd.add_lun(self.tid, lun.number, lun.path, lun.size, scsi_id='naa.' + lun.guid[1:],
-                              serial=lun.serial, vendor='LAB', product='DISK')
+            self.show(lun)
         self.tgtd.bind(self.tid)
 
 
@@ -153,6 +156,13 @@ class Lun:
         with open(self.path, 'r+b') as f:
             f.seek(offset)
             f.write(data)
+
+    def resize(self, size):
+        """As an array does: the same LUN, with another size from one command to the next."""
+        self.target.tgtd.remove_lun(self.target.tid, self.number)
+        os.truncate(self.path, size)
+        self.size = size
+        self.target.show(self)
 
 
 def hash_of(name):
