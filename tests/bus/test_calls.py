@@ -178,6 +178,7 @@ class Calls(QuietTestCase):
 class Idle(QuietTestCase):
     """It leaves as soon as it can, and no call is lost on the way."""
 
+    minutes = 1
     services = ('bus', 'polkit')
     settings = {'Daemon': {'IdleExitSec': '0.02', 'JobLingerSec': '0'}}
 
