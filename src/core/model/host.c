@@ -24,6 +24,14 @@ DlHost *dl_core_local_host(DlCore *core)
         return host;
 }
 
+void dl_host_targets_changed(DlCore *core)
+{
+        DlHost *host = core->original ? NULL : dl_core_local_host(core);
+
+        if (host)
+                dl_object_changed(&host->object, "Targets");
+}
+
 void dl_host_add_local(DlCore *core)
 {
         DlHost *host = g_new0(DlHost, 1);

@@ -12,4 +12,6 @@ struct DlHost {
 };
 
 DlHost *dl_core_local_host(DlCore *core);
+/* It shows the states of all targets. */
+void dl_host_targets_changed(DlCore *core);
 const char *dl_host_state(const DlHost *host); /* "up"; "degraded" without libvirt's VMs */
