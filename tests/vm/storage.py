@@ -49,14 +49,15 @@ def log_out(target):
 
 
 def sessions():
-    """(id, target, address of the portal) of each session that is logged in."""
+    """(id, target, address of the portal) of each session that is logged in, by the latter two: those
+    of several portals log in side by side."""
     found = []
     for path in glob.glob('/sys/class/iscsi_session/session*'):
         number = path.rsplit('session', 1)[1]
         if read(path + '/state') == 'LOGGED_IN':
             found.append((int(number), read(path + '/targetname'), read(
                 '/sys/class/iscsi_connection/connection%s:0/persistent_address' % number)))
-    return sorted(found)
+    return sorted(found, key=lambda session: (*session[1:], session[0]))
 
 
 def rescan():

@@ -94,6 +94,7 @@ class TestReboot(vm.TestCase):
         with open(KEPT) as f:
             kept = json.load(f)
         self.addCleanup(os.unlink, KEPT)
+        self.addCleanup(storage.run, 'iscsiadm', '-m', 'session', '-u', check=False)  # if it fails
         self.addCleanup(self.one.forget)
         self.addCleanup(self.two.forget)
         self.assertNotEqual(kept['boot'], self.boot_id())
