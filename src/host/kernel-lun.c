@@ -124,12 +124,14 @@ static void look_at_map(const char *sysfs, const char *guid, const char *name, D
 static void look_at_disk(const char *sysfs, const char *udev, const char *guid, const char *name,
                          DlKernelLun *lun)
 {
-        g_autofree char *its = dl_kernel_guid(sysfs, name), *record = NULL;
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+        g_autofree char *record = NULL;
         uint64_t size = read_size(sysfs, name);
 
-        if (!its) /* the kernel is still asking it */
+        dl_block_device_guids(sysfs, name, names);
+        if (names->len == 0) /* the kernel is still asking it */
                 return;
-        if (!dl_block_device_is(sysfs, name, guid)) {
+        if (!g_ptr_array_find_with_equal_func(names, guid, g_str_equal, NULL)) {
                 g_free(lun->wrong);
                 lun->wrong = g_strdup(name);
                 return;

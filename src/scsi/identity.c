@@ -265,7 +265,8 @@ static void add_of_page83(const Page *page, const DlScsiInquiry *inquiry, GPtrAr
                 add_name(names, guid_pre_spc3(page));
         else
                 for (size_t i = 0; i < G_N_ELEMENTS(ranks); i++)
-                        add_of_rank(page, &ranks[i], inquiry, names);
+                        if (names->len == 0 || ranks[i].type != DL_SCSI_DESIGNATOR_VENDOR)
+                                add_of_rank(page, &ranks[i], inquiry, names);
 }
 
 /* ---- page 0x80 ------------------------------------------------------------------------------ */
@@ -331,7 +332,7 @@ GPtrArray *dl_scsi_names(const DlScsiInquiry *inquiry, const uint8_t *page83, si
 
         if (have83)
                 add_of_page83(&p83, inquiry, names);
-        if (page_open(&p80, DL_SCSI_VPD_SERIAL, page80, page80_size))
+        if (names->len == 0 && page_open(&p80, DL_SCSI_VPD_SERIAL, page80, page80_size))
                 add_name(names, guid_of_page80(&p80, inquiry));
         if (have83)
                 add_of_names(&p83, names);

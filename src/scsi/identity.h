@@ -43,7 +43,8 @@ char *dl_scsi_guid(const DlScsiInquiry *inquiry, const uint8_t *page83, size_t p
 /*
  * All that the LUN can be called by these rules (char *; for g_ptr_array_unref()), the GUID first.
  * A host's udev may have other preferences than scsi_id: the rules of sg3_utils take a T10 vendor
- * id before an NAA that is only locally assigned.
+ * id before an NAA that is only locally assigned. What need not differ from LUN to LUN (a vendor's
+ * own designator, the serial number of page 0x80) is a name only of one that has no better.
  */
 GPtrArray *dl_scsi_names(const DlScsiInquiry *inquiry, const uint8_t *page83, size_t page83_size,
                          const uint8_t *page80, size_t page80_size);

@@ -38,6 +38,10 @@ LOG_TAIL = 6000
 DEAREST = 5  # classes of which is told what they cost
 
 
+def indented(text):
+    return '        ' + text.strip().replace('\n', '\n        ')
+
+
 class Count:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
@@ -151,7 +155,7 @@ class ClassResults:
     def _fail(self, test, text):
         self.count.failed += 1
         self._result('FAILED', test)
-        self._say('        ' + text.strip().replace('\n', '\n        '))
+        self._say(indented(text))
 
     def event(self, event, test, text):
         if event == 'start':
@@ -272,7 +276,7 @@ class ClassRun(ClassResults):
                     text = f.read().decode(errors='replace').strip()
                 if text:
                     self._say('        ---- %s' % os.path.relpath(path, self._logs))
-                    self._say('        ' + text.replace('\n', '\n        '))
+                    self._say(indented(text))
 
 
 def methods_of(path, test_class, pattern=None):

@@ -26,6 +26,7 @@ BUILD_DEADLINE = 900
 UNIT_DEADLINE = 900
 HOSTS_DEADLINE = 1200
 VM_DEADLINE = 2400
+ENDS_WITHIN = 30  # what is told to end
 VALGRIND = ('valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite '
             '--trace-children=no --suppressions=%s/tests/unit/valgrind.supp' % TOP)
 # Real daemons, other programs, what only repeats others' paths many times, and what glibc's
@@ -42,10 +43,6 @@ _CLOSING = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped$')
 
 def say(text):
     print(text, flush=True)
-
-
-def indented(text):
-    return '        ' + text.strip().replace('\n', '\n        ')
 
 
 def idle_time():
@@ -112,7 +109,7 @@ class Suite:
         self.count.failed += 1
         say('FAILED  ' + name)
         if text:
-            say(indented(text[-20000:]))
+            say(runner.indented(text[-20000:]))
 
     # ---- builds
 
@@ -165,7 +162,10 @@ class Suite:
         finally:
             for process in self._begun.values():
                 process.terminate()
-                process.wait()
+                try:
+                    process.wait(ENDS_WITHIN)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def _run(self):
         for tier in TIERS:

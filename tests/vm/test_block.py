@@ -158,12 +158,6 @@ class TestBlock(vm.TestCase):
         storage.ScsiDebug.stop()
         self.wait_gone(guid)
 
-    def with_device(self, name):
-        for lun in self.client.objects('Lun').values():
-            if name in [path.get('device') for path in lun['Paths']]:
-                return lun
-        return None
-
     def test_nvme_over_tcp(self):
         nvme = storage.Nvme()
         self.addCleanup(nvme.remove)

@@ -36,13 +36,6 @@ class TestDisks(vm.TestCase):
             return lun and holds(lun) and lun
         return vm.wait_until(there, timeout, '%s of %s' % (what, guid), 0.1)
 
-    def guid_of(self, name):
-        """Of the disk that the kernel calls so."""
-        for lun in self.client.objects('Lun').values():
-            if name in [path.get('device') for path in lun['Paths']]:
-                return lun['Guid']
-        return None
-
     def wait_mapped(self, guid, kind, paths=1):
         """Until all paths of a LUN of this type are in its map, and that can be plugged."""
         storage.wait_map(guid, paths)
@@ -102,7 +95,8 @@ class TestDisks(vm.TestCase):
     def test_pain_12_an_array_says_that_a_lun_has_grown(self):
         self.addCleanup(storage.ScsiDebug.stop)
         path, = storage.ScsiDebug().disks
-        guid = vm.wait_until(lambda: self.guid_of(path.name), 60, 'the LUN of ' + path.name)
+        guid = vm.wait_until(lambda: self.with_device(path.name), 60, 'the LUN of ' +
+                             path.name)['Guid']
         self.wait_mapped(guid, 'local')
         attachment = self.plug(guid)
         self.addCleanup(self.detach_all, self.guest)

@@ -24,10 +24,6 @@ LogLevel=debug
 '''
 
 
-def indented(text):
-    return '        ' + text.strip().replace('\n', '\n        ')
-
-
 class Tester:
     """staged: a directory with what the build installs. say() gets what is to be told, line by line."""
 
@@ -71,7 +67,7 @@ class Tester:
     def lose(self):
         """Gives up the machine; what it said last."""
         if self.machine:
-            self._say(indented('---- console\n' + self.machine.said()))
+            self._say(runner.indented('---- console\n' + self.machine.said()))
         self.close()
 
     def close(self):
@@ -97,7 +93,7 @@ class Tester:
 
     def failed(self, name, text):
         self.count.failed += 1
-        self._say('FAILED  vm.%s\n%s' % (name, indented(text)))
+        self._say('FAILED  vm.%s\n%s' % (name, runner.indented(text)))
 
     def run(self, path, test_class, methods):
         while methods:
@@ -114,7 +110,7 @@ class Tester:
                 boot += 1
                 self.machine.cut_power()
             if results.count.failed and output:
-                self._say(indented('---- output\n' + ''.join(output)))
+                self._say(runner.indented('---- output\n' + ''.join(output)))
         except (machine.Gone, OSError) as error:
             results.end_early(str(error))
             self.lose()

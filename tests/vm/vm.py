@@ -88,6 +88,13 @@ class TestCase(service.Calls, unittest.TestCase):
             self.assertIn(path, self.discover(target.portals()[0].split(':')[0], lio.PORT))
         return path
 
+    def with_device(self, name):
+        """The LUN of the disk that the kernel calls so; None: there is none."""
+        for lun in self.client.objects('Lun').values():
+            if name in [path.get('device') for path in lun['Paths']]:
+                return lun
+        return None
+
     def way_of(self, guid):
         """What data path auto would be now."""
         facts = self.call(service.object_path('luns', guid), 'Lun', 'Explain', '(a{sv})', {})

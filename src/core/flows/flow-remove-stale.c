@@ -157,11 +157,12 @@ static void on_rescanned(const DlHelperResult *result, const GError *error, void
 {
         Asked *asked = userdata;
         const StaleWork *work = asked->op->data;
-        const char *sysfs = asked->op->core->sysfs;
-        g_autofree char *guid = dl_kernel_guid(sysfs, asked->disk.name);
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 
         asked->call = NULL;
-        if (guid && !dl_block_device_is(sysfs, asked->disk.name, work->guid))
+        dl_block_device_guids(asked->op->core->sysfs, asked->disk.name, names);
+        if (names->len > 0 &&
+            !g_ptr_array_find_with_equal_func(names, work->guid, g_str_equal, NULL))
                 told(asked, true); /* another LUN has its number now */
         else
                 ask(asked, DL_HELPER_READ, on_read);

@@ -375,6 +375,12 @@ int dl_luns_follow_kernel(DlCore *core)
 {
         int r = dl_block_devices_new(core->event, NULL, on_changed, core, &core->block_devices);
 
-        return r < 0 ? r
-                     : dl_size_events_new(core->event, dl_sizes_on_told, core, &core->size_events);
+        if (r < 0)
+                return r;
+        r = dl_size_events_new(core->event, dl_sizes_on_told, core, &core->size_events);
+        if (r < 0)
+                dl_warning("What targets tell of the sizes of LUNs cannot be followed, and takes a "
+                           "refresh: %s",
+                           g_strerror(-r));
+        return 0;
 }

@@ -3,8 +3,27 @@
 
 #include "mock-host.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/socket.h>
+
+/* ---- a socket that overflows ---------------------------------------------------------------- */
+
+bool mock_loses_events;
+
+/* In place of the C library's, for libudev. The mocked socket blocks its sender instead. */
+__attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+        ssize_t (*receive)(int, struct msghdr *, int) = dlsym(RTLD_NEXT, "recvmsg");
+        ssize_t size = receive(fd, message, flags);
+
+        if (!mock_loses_events || size < 0)
+                return size;
+        errno = ENOBUFS;
+        return -1;
+}
 
 /* ---- what there is -------------------------------------------------------------------------- */
 

@@ -31,6 +31,9 @@ void mock_start(MockHost *host);
 
 /* ---- events --------------------------------------------------------------------------------- */
 
+/* Each event is gone, and the kernel says so as it does when a socket's buffer was full. */
+extern bool mock_loses_events;
+
 typedef bool (*MockCondition)(const MockHost *host, const void *what);
 /* Runs the loop; fails if that does not become true. */
 void mock_wait_until(MockHost *host, MockCondition holds, const void *what);

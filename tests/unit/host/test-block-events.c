@@ -3,29 +3,9 @@
 
 #include "mock-host.h"
 
-#include <dlfcn.h>
-#include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/sysmacros.h>
-
-/* ---- a socket that overflows ---------------------------------------------------------------- */
-
-static bool is_losing;
-
-/* In place of the C library's, for libudev: while it loses, each event is gone, and the kernel says
- * so as it does when a socket's buffer was full. The mocked socket blocks its sender instead. */
-__attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *message, int flags)
-{
-        ssize_t (*receive)(int, struct msghdr *, int) = dlsym(RTLD_NEXT, "recvmsg");
-        ssize_t size = receive(fd, message, flags);
-
-        if (!is_losing || size < 0)
-                return size;
-        errno = ENOBUFS;
-        return -1;
-}
 
 /* ---- one at a time -------------------------------------------------------------------------- */
 
@@ -155,7 +135,7 @@ static void test_overflow(MockHost *host, gconstpointer data)
         for (unsigned i = 0; i < LOSS_DISKS; i++)
                 g_ptr_array_add(disks, add_numbered(host, adapter, i));
         mock_start(host);
-        is_losing = true;
+        mock_loses_events = true;
         for (unsigned i = 0; i < LOSS_GONE + LOSS_GROWN; i++) {
                 if (i < LOSS_GONE) {
                         mock_unplug(host, disks->pdata[i]);
@@ -171,7 +151,7 @@ static void test_overflow(MockHost *host, gconstpointer data)
                 drain(host);
         }
         mock_wait_until(host, is_as_sysfs, NULL);
-        is_losing = false;
+        mock_loses_events = false;
         g_assert_cmpuint(g_hash_table_size(host->told), ==, LOSS_GONE + LOSS_GROWN + LOSS_NEW);
 
         mock_unplug(host, disks->pdata[LOSS_DISKS]); /* events are heard again */
@@ -207,10 +187,10 @@ static void test_lost_reinstatement(MockHost *host, gconstpointer data)
         send_path_event(host, "PATH_FAILED");
         mock_wait_until(host, is_failed, GUID);
         g_hash_table_remove_all(host->told);
-        is_losing = true;
+        mock_loses_events = true;
         send_path_event(host, "PATH_REINSTATED");
         mock_wait_until(host, is_good, GUID);
-        is_losing = false;
+        mock_loses_events = false;
         mock_wait_until(host, mock_is_told, GUID);
         send_path_event(host, "PATH_FAILED");
         mock_wait_until(host, is_failed, GUID);
